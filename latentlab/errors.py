@@ -1,0 +1,54 @@
+"""Every error LatentLab raises on purpose, as one tree.
+
+    LatentLabError                 the command line prints it without a traceback and exits 1
+    ├── UsageError (ValueError)    wrong use: an option or argument that is not allowed; exits 2
+    │   ├── OutputExistsError      the output path is taken; nothing was touched
+    │   └── UnknownNetworkError    no network goes by this name
+    ├── DataError                  images, attribute files or labels that cannot be used
+    ├── StoreError                 a run.h5 that cannot be read, or lacks what is asked for
+    ├── CheckpointError            a snapshot, network or classifier folder that cannot be used
+    ├── WeightsError               pretrained weights that are missing or have the wrong form
+    └── DivergenceError            training produced non-finite numbers
+
+A message says what was given, what is allowed, and what to do.
+"""
+
+
+class LatentLabError(Exception):
+    """Root of all errors that LatentLab raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(LatentLabError, ValueError):
+    """An argument or option has a value that is not allowed."""
+
+    exit_code = 2
+
+
+class OutputExistsError(UsageError):
+    """The output path exists and was left as it is."""
+
+
+class UnknownNetworkError(UsageError):
+    """No network goes by the given name."""
+
+
+class DataError(LatentLabError):
+    """Images, attribute files or labels that cannot be used."""
+
+
+class StoreError(LatentLabError):
+    """A store of samples (run.h5) that cannot be read or lacks what is asked for."""
+
+
+class CheckpointError(LatentLabError):
+    """A snapshot, network or classifier folder that cannot be used."""
+
+
+class WeightsError(LatentLabError):
+    """Pretrained weights that are missing or do not have the expected form."""
+
+
+class DivergenceError(LatentLabError):
+    """Training produced non-finite losses or weights."""

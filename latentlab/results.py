@@ -1,0 +1,109 @@
+"""MetricResult and its JSON lines: the only file that knows the form of results.jsonl."""
+
+import datetime
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from latentlab.errors import DataError
+
+METRICS = {
+    "ppl_zfull": "Perceptual path length, Z, full",
+    "ppl_zend": "Perceptual path length, Z, end",
+    "ppl_wfull": "Perceptual path length, W, full",
+    "ppl_wend": "Perceptual path length, W, end",
+    "ls_z": "Linear separability, Z",
+    "ls_w": "Linear separability, W",
+}
+"""Names of the metrics and what they are called in tables. Lower is better for all of them."""
+
+
+class NetworkName(BaseModel):
+    """Which network a number belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    sha256: str
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    found = {"python": platform.python_version()}
+    for name in ("latentlab", "torch", "scikit-learn", "lpips", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class MetricResult(BaseModel):
+    """One measured number with everything needed to judge and to repeat it.
+
+    `protocol` holds every setting that changes the number; two results are comparable only if their protocols
+    agree. `details` holds what the report draws (per-attribute tables, percentiles) and enters no comparison.
+    A value or interval end that is not a finite number is written as null.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    metric: str
+    value: float | None
+    ci95: tuple[float | None, float | None]
+    num_samples: int = Field(ge=0)
+    seed: int
+    network: NetworkName
+    protocol: dict[str, Any]
+    software: dict[str, str] = Field(default_factory=software_versions)
+    created_at: str = Field(default_factory=_now)
+    details: dict[str, Any] = Field(default_factory=dict)
+
+    def comparable_with(self, other: "MetricResult") -> bool:
+        """Whether both were measured by the same protocol (networks, seeds and sample counts may differ)."""
+        return self.protocol == other.protocol
+
+
+def append_results(path: Path | str, results: list[MetricResult]) -> None:
+    """Append results to a JSON-lines file, creating it and its folder if needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(result.model_dump_json() + "\n" for result in results)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(lines)
+
+
+def read_results(path: Path | str) -> list[MetricResult]:
+    """Read a results.jsonl, oldest first; a last line that a kill cut short is left out.
+
+    Raises:
+        DataError: the file is missing, or a line other than an unfinished last one is no MetricResult.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such results file; `latentlab separability` and `latentlab ppl` write one."
+        )
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    results = []
+    for number, line in enumerate(lines, 1):
+        try:
+            results.append(MetricResult.model_validate_json(line))
+        except ValidationError as error:
+            if number == len(lines) and not text.endswith("\n"):
+                break
+            raise DataError(
+                f"{path}, line {number}: not a result line ({error.errors()[0]['msg']})."
+            ) from error
+    return results
+
+
+def newest(results: list[MetricResult]) -> dict[str, MetricResult]:
+    """The last result of each metric."""
+    return {result.metric: result for result in results}
