@@ -54,9 +54,7 @@ def refuse_existing(path: Path | str) -> None:
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():
-        raise OutputExistsError(
-            f"{path} exists already and was left as it is: name another --out or remove it first."
-        )
+        raise OutputExistsError(f"{path} exists already and was left as it is: name another --out or remove it first.")
 
 
 def file_sha256(path: Path | str) -> str:

@@ -30,9 +30,7 @@ def uniform_rows(seed: int, stream: str, rows: slice | np.ndarray, width: int) -
     """
     blocks = -(-width // 4)  # one step of the Philox counter yields four 64-bit words
     raw = (
-        _consecutive(seed, stream, rows, blocks)
-        if isinstance(rows, slice)
-        else _scattered(seed, stream, rows, blocks)
+        _consecutive(seed, stream, rows, blocks) if isinstance(rows, slice) else _scattered(seed, stream, rows, blocks)
     )
     return ((raw[:, :width] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 

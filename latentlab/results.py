@@ -86,9 +86,7 @@ def read_results(path: Path | str) -> list[MetricResult]:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(
-            f"{path}: no such results file; `latentlab separability` and `latentlab ppl` write one."
-        )
+        raise DataError(f"{path}: no such results file; `latentlab separability` and `latentlab ppl` write one.")
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     results = []
@@ -98,9 +96,7 @@ def read_results(path: Path | str) -> list[MetricResult]:
         except ValidationError as error:
             if number == len(lines) and not text.endswith("\n"):
                 break
-            raise DataError(
-                f"{path}, line {number}: not a result line ({error.errors()[0]['msg']})."
-            ) from error
+            raise DataError(f"{path}, line {number}: not a result line ({error.errors()[0]['msg']}).") from error
     return results
 
 
