@@ -29,23 +29,36 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path | str) -> Iterator[Path]:
+def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it becomes `path`, on any error it is removed.
 
+    With `replace`, a folder that is there is moved aside first and removed once the new one is in its place.
+
     Raises:
-        OutputExistsError: `path` exists already.
+        OutputExistsError: `path` exists already, and `replace` is off.
     """
     path = Path(path)
-    refuse_existing(path)
+    if not replace:
+        refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        temporary.rename(path)
+        _put_in_place(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    if not path.exists():
+        folder.rename(path)
+        return
+    aside = folder.with_name(folder.name.replace(".partial", ".replaced.partial"))
+    path.rename(aside)
+    folder.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def refuse_existing(path: Path | str) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL import Image
 
 
 def to_float(images: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -18,3 +19,14 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     scaled = (images.detach().to(torch.float32) * 127.5 + 128).clamp(0, 255)
     array: np.ndarray = scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return array
+
+
+def grid(images: np.ndarray, columns: int, *, enlarge: int = 1) -> Image.Image:
+    """Tile uint8 images [N, H, W, C] row by row into one picture; every pixel becomes enlarge x enlarge pixels."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+    sheet[:count] = images
+    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    return Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet)

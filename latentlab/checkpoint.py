@@ -1,0 +1,173 @@
+"""Networks on disk: weights as safetensors beside a JSON description; nothing pickled, nothing executed.
+
+A network folder holds `network.safetensors` and `network.json`; the second names the checksum of the first, so a file
+that was damaged or exchanged is noticed before its numbers are used.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.files import file_sha256
+from latentlab.networks import Generator, GeneratorConfig
+from latentlab.results import NetworkName
+
+SCHEMA_VERSION = 1
+RUNS = Path("runs")
+
+
+def save_tensors(folder: Path, stem: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
+    """Write `stem.safetensors` and `stem.json` into a folder; the checksum joins the description and is returned."""
+    weights = folder / f"{stem}.safetensors"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
+    sha256 = file_sha256(weights)
+    description = {"schema_version": SCHEMA_VERSION, **description, "weights_sha256": sha256}
+    (folder / f"{stem}.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    return sha256
+
+
+def load_tensors(folder: Path, stem: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what save_tensors wrote: tensors on the CPU, and the description.
+
+    Raises:
+        CheckpointError: A file is missing, of another schema version, or its checksum does not hold.
+    """
+    weights, text = folder / f"{stem}.safetensors", folder / f"{stem}.json"
+    description = read_json(text)
+    if description.get("schema_version") != SCHEMA_VERSION:
+        given = description.get("schema_version")
+        raise CheckpointError(f"{text}: schema version {given!r}; this LatentLab reads version {SCHEMA_VERSION}.")
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} is missing, though {text.name} beside it names it.")
+    if file_sha256(weights) != description.get("weights_sha256"):
+        raise CheckpointError(f"{weights} is damaged: its checksum is not the one in {text.name}.")
+    try:
+        return load_file(weights), description
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights}: not a safetensors file ({error}).") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: The file is missing or holds no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not a JSON file ({error}).") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}.")
+    return value
+
+
+def assign(network: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
+    """Load tensors into a network of the same form.
+
+    Raises:
+        CheckpointError: A tensor is missing, superfluous or of another shape.
+    """
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{origin}: the weights do not fit the network they came with: {first}") from error
+
+
+def save_generator(folder: Path, generator: Generator, training: dict[str, Any]) -> str:
+    """Write a network folder's two files into an existing folder; returns the weights' SHA-256.
+
+    `training` is a free record of how the weights came about (images seen, data set, run).
+    """
+    description = {
+        "kind": "generator",
+        "config": generator.config.model_dump(),
+        "lod": generator.synthesis.lod,
+        "training": training,
+    }
+    return save_tensors(folder, "network", generator.state_dict(), description)
+
+
+def load_network_folder(folder: Path) -> tuple[Generator, dict[str, Any]]:
+    """A generator in eval mode from a network folder, and the folder's description.
+
+    Raises:
+        CheckpointError: The folder is incomplete, damaged or no generator.
+    """
+    tensors, description = load_tensors(folder, "network")
+    if description.get("kind") != "generator":
+        raise CheckpointError(f"{folder}: holds a {description.get('kind')!r}, not a generator.")
+    try:
+        generator = Generator(GeneratorConfig.model_validate(description.get("config")))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise CheckpointError(f"{folder / 'network.json'}: config {problem['loc']}: {problem['msg']}.") from error
+    assign(generator, tensors, str(folder))
+    generator.synthesis.lod = float(description.get("lod", 0.0))
+    return generator.eval().requires_grad_(False), description
+
+
+def snapshots(run: Path) -> list[Path]:
+    """The snapshot folders of a run, oldest first."""
+    return sorted(path for path in (run / "snapshots").glob("[0-9]*") if path.is_dir())
+
+
+def network_folder(spec: str | Path) -> Path:
+    """The network folder that a name stands for.
+
+    A name is a network folder, a run folder (its newest snapshot), or the name of a run under `runs/`.
+
+    Raises:
+        UnknownNetworkError: Nothing goes by this name; the message lists what is there.
+    """
+    for path in (Path(spec), RUNS / str(spec)):
+        if (path / "network.json").is_file():
+            return path
+        if found := snapshots(path):
+            return found[-1]
+    known = ", ".join(path.name for path in _runs()) or "none yet (`latentlab train` makes one)"
+    raise UnknownNetworkError(
+        f"unknown network {str(spec)!r}: expected a run folder, a snapshot folder or the name of a run under "
+        f"{RUNS}/. Runs there: {known}."
+    )
+
+
+def newest_run() -> Path:
+    """The run under `runs/` with the newest snapshot.
+
+    Raises:
+        UnknownNetworkError: There is none.
+    """
+    found = _runs()
+    if not found:
+        raise UnknownNetworkError(
+            f"no network was named and {RUNS}/ has no run; name one, or train with `latentlab train`."
+        )
+    return max(found, key=lambda run: snapshots(run)[-1].stat().st_mtime)
+
+
+def load_generator(spec: str | Path) -> tuple[Generator, NetworkName]:
+    """Load a generator by name (see network_folder), in eval mode on the CPU, with its name and weights' hash.
+
+    Raises:
+        UnknownNetworkError: No network goes by this name.
+        CheckpointError: Its files are incomplete or damaged.
+    """
+    folder = network_folder(spec)
+    generator, description = load_network_folder(folder)
+    is_snapshot = folder.parent.name == "snapshots"
+    name = f"{folder.parent.parent.resolve().name}@{folder.name}" if is_snapshot else folder.resolve().name
+    return generator, NetworkName(name=name, sha256=description["weights_sha256"])
+
+
+def _runs() -> list[Path]:
+    return sorted(run for run in RUNS.glob("*") if snapshots(run)) if RUNS.is_dir() else []

@@ -1,0 +1,1 @@
+"""Networks that other programs wrote, turned into LatentLab's own."""
