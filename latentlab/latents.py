@@ -23,8 +23,9 @@ def sample_noise(
 
 
 def normalize(x: torch.Tensor) -> torch.Tensor:
-    """Scale the last axis to unit length (official metrics/perceptual_path_length.py)."""
-    return x / x.square().sum(dim=-1, keepdim=True).sqrt()
+    """Scale the last axis to unit length (official metrics/perceptual_path_length.py); zeros stay zeros."""
+    squares = x.square().sum(dim=-1, keepdim=True)
+    return x / squares.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
 
 
 def lerp(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor | float) -> torch.Tensor:
@@ -36,10 +37,11 @@ def slerp(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor | float) -> torch.Te
     """Spherical interpolation of the directions of `a` and `b` [..., D]; the result has unit length.
 
     `t` broadcasts against [..., 1]. Follows the official implementation: both ends are normalised first, and the
-    result is normalised again.
+    result is normalised again. Between equal directions the walk stands still; between exactly opposite ones,
+    where no shortest way exists, it stays on the line of `a`.
     """
     a, b = normalize(a), normalize(b)
-    cosine = (a * b).sum(dim=-1, keepdim=True)
+    cosine = (a * b).sum(dim=-1, keepdim=True).clamp(-1, 1)
     angle = t * torch.acos(cosine)
     orthogonal = normalize(b - cosine * a)
     return normalize(a * torch.cos(angle) + orthogonal * torch.sin(angle))

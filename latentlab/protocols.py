@@ -1,0 +1,156 @@
+"""What LatentLab asks of a generator and of a labeller, and the one place that calls a generator's synthesis.
+
+Any object with these attributes will do: LatentLab's own networks, StyleGAN2-ADA and StyleGAN3 modules (their
+spelling is used), or a user's wrapper around something else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+import torch
+
+from latentlab.errors import UsageError
+from latentlab.latents import sample_noise
+from latentlab.randomness import derive_seed
+
+NoiseMode = Literal["random", "const", "none"]
+FOREIGN_BLOCK = 8
+"""Rows per synthesis call for generators that draw their own noise: the draw depends on the call's batch."""
+
+
+class GeneratorLike(Protocol):
+    """A generator, in eval mode and on the device the caller names.
+
+    `synthesis` also takes `noise=[one tensor [N, 1, H, W] per layer]` if it has the attribute `noise_shapes`, a list
+    of (H, W), empty for a network without noise inputs. Without that attribute it is taken to draw its own noise
+    from torch's global generator.
+    """
+
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    img_resolution: int
+    img_channels: int
+    w_avg: Any  # [w_dim]
+
+    @property
+    def mapping(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Maps z [N, z_dim] to ws [N, num_ws, w_dim]."""
+
+    @property
+    def synthesis(self) -> Callable[..., torch.Tensor]:
+        """Maps ws [N, num_ws, w_dim] to float32 images [N, C, H, W], nominally in [-1, 1]."""
+
+
+class Labeller(Protocol):
+    """Attribute classifiers: square images [N, C, R, R] in [-1, 1] -> log-odds [N, A] (> 0 = present)."""
+
+    name: str
+    sha256: str
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """A names, in the order of the logits."""
+
+    @property
+    def resolution(self) -> int:
+        """R, height and width of the images it takes."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Label a batch."""
+
+
+def has_mapping(generator: GeneratorLike) -> bool:
+    """Whether W differs from Z; a mapping of zero layers only normalises z."""
+    return bool(getattr(generator, "has_mapping", True))
+
+
+def synthesize(
+    generator: GeneratorLike,
+    views: Sequence[torch.Tensor],
+    *,
+    rows: slice,
+    seed: int,
+    stream: str = "noise",
+    noise_mode: NoiseMode = "random",
+) -> list[torch.Tensor]:
+    """Images of one or more views [len(rows), num_ws, w_dim] per row; all views of a row share its noise.
+
+    The noise of row i is a function of (seed, stream, i) alone. Generators that draw their own noise are run on
+    whole blocks of eight rows under a seed of the block, so that this holds for them, too.
+
+    Raises:
+        UsageError: the images have another shape than the generator's attributes say.
+    """
+    if noise_mode != "random":
+        images = _at_once(generator, views, noise_mode, None)
+    elif hasattr(generator.synthesis, "noise_shapes"):
+        shapes: list[tuple[int, int]] = generator.synthesis.noise_shapes
+        device = views[0].device
+        noise = [layer.to(device) for layer in sample_noise(seed, rows, shapes, stream=stream)] if shapes else None
+        images = _at_once(generator, views, noise_mode, noise)
+    else:
+        images = _foreign(generator, views, rows=rows, address=(seed, stream))
+    _check_shape(generator, images[0])
+    return images
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Exact float32 arithmetic: TF32 off for convolutions and matrix products, the caller's settings restored."""
+    matmul = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+
+
+def _at_once(
+    generator: GeneratorLike, views: Sequence[torch.Tensor], noise_mode: NoiseMode, noise: list[torch.Tensor] | None
+) -> list[torch.Tensor]:
+    """One synthesis call for all views, so that equal views give bitwise equal images."""
+    ws = torch.cat(list(views))
+    if noise is None:
+        images = generator.synthesis(ws, noise_mode=noise_mode)
+    else:
+        shared = [layer.repeat(len(views), 1, 1, 1) for layer in noise]
+        images = generator.synthesis(ws, noise_mode=noise_mode, noise=shared)
+    return list(images.float().chunk(len(views)))
+
+
+def _foreign(
+    generator: GeneratorLike, views: Sequence[torch.Tensor], *, rows: slice, address: tuple[int, str]
+) -> list[torch.Tensor]:
+    """Run whole blocks of rows under a seed of their own; rows of a block that were not asked for are dropped."""
+    first_block, end_block = rows.start // FOREIGN_BLOCK, -(-rows.stop // FOREIGN_BLOCK)
+    offset = rows.start - first_block * FOREIGN_BLOCK
+    missing = end_block * FOREIGN_BLOCK - rows.stop
+    images = []
+    for ws in views:
+        padded = torch.cat([ws[:1].expand(offset, -1, -1), ws, ws[-1:].expand(missing, -1, -1)])
+        blocks = padded.split(FOREIGN_BLOCK)
+        drawn = [_seeded(generator, block, derive_seed(*address, first_block + i)) for i, block in enumerate(blocks)]
+        images.append(torch.cat(drawn)[offset : offset + len(ws)])
+    return images
+
+
+def _seeded(generator: GeneratorLike, ws: torch.Tensor, seed: int) -> torch.Tensor:
+    """One synthesis call under a seed; torch's global generators are put back afterwards."""
+    with torch.random.fork_rng(devices=[ws.device] if ws.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        return generator.synthesis(ws, noise_mode="random").float()
+
+
+def _check_shape(generator: GeneratorLike, images: torch.Tensor) -> None:
+    expected = (generator.img_channels, generator.img_resolution, generator.img_resolution)
+    if tuple(images.shape[1:]) != expected:
+        raise UsageError(
+            f"the generator's images have the shape {list(images.shape)}, but its img_channels and img_resolution "
+            f"say [N, {', '.join(map(str, expected))}]: correct these attributes."
+        )
