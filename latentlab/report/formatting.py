@@ -1,0 +1,74 @@
+"""How numbers look in words, tables and captions."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+NONE = "–"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None, *, like: float | None = None) -> str:
+    """About four significant digits, with as many decimals as `like` (by default `value` itself) would get."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    size = abs(value if like is None or not math.isfinite(like) else like)
+    if size >= 1e6 or abs(value) >= 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
+    return f"{value:,.{decimals}f}"
+
+
+def interval(ci95: Sequence[float | None] | None, *, like: float | None = None) -> str:
+    """A 95 % interval as `[low, high]`, or an empty text where an end is missing."""
+    if ci95 is None or len(ci95) != 2 or any(end is None or not math.isfinite(end) for end in ci95):
+        return ""
+    return f"[{number(ci95[0], like=like)}, {number(ci95[1], like=like)}]"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separated."""
+    return NONE if value is None else f"{value:,}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in [0, 1] as per cent with one decimal."""
+    return NONE if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.1f} %"
+
+
+def times(ratio: float) -> str:
+    """A ratio as in `2.1 times`."""
+    return f"{ratio:.2f} times" if ratio < 1.095 else f"{ratio:.1f} times" if ratio < 99.5 else f"{ratio:,.0f} times"
+
+
+def plain(value: Any) -> str:
+    """A setting's value as a table shows it."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or NONE
+    return str(value)
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted names: {"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def attribute(name: str) -> str:
+    """An attribute's name in words: `Wearing_Hat` -> `Wearing Hat`."""
+    return name.replace("_", " ")
+
+
+def listing(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

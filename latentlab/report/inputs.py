@@ -1,0 +1,168 @@
+"""What a report reads: run folders and classifier cards, in the forms docs/architecture.md describes."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from latentlab.errors import DataError
+from latentlab.results import MetricResult, newest, read_results
+
+PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
+"""Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
+
+RUN_CONTENT = "a run folder has config.json and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run as the report shows it; parts that do not exist yet are empty."""
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    stats: list[dict[str, Any]]
+    results: list[MetricResult]
+    previews: dict[str, np.ndarray]
+    grid: Path | None
+
+    @property
+    def newest(self) -> dict[str, MetricResult]:
+        """The last result of each metric."""
+        return newest(self.results)
+
+    @property
+    def depth(self) -> int | None:
+        """Layers of the mapping network; None where the settings do not say."""
+        depth = self.config.get("generator", {}).get("mapping_layers")
+        return depth if isinstance(depth, int) else None
+
+    @property
+    def arch(self) -> Literal["style", "traditional"] | None:
+        """Whether the latent enters through styles or through the first layer; None where the settings do not say."""
+        styles = self.config.get("generator", {}).get("use_styles")
+        if not isinstance(styles, bool):
+            return None
+        return "style" if styles else "traditional"
+
+    @property
+    def dataset(self) -> str:
+        """Name, size and resolution of the training images; an empty text where the settings do not name them."""
+        facts = self.config.get("dataset", {})
+        if "name" not in facts:
+            return ""
+        parts = [str(facts["name"])]
+        if isinstance(facts.get("num_images"), int):
+            parts.append(f"{facts['num_images']:,} images")
+        if isinstance(facts.get("resolution"), int):
+            parts.append(f"{facts['resolution']}×{facts['resolution']}")
+        return ", ".join(parts)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of what the training images are; None where the settings do not say."""
+        return self.config.get("dataset", {}).get("fingerprint")
+
+    @property
+    def images_seen(self) -> int | None:
+        """How many images the discriminator had seen at the last recorded tick."""
+        ticks = [tick["kimg"] for tick in self.stats if isinstance(tick.get("kimg"), int | float)]
+        return round(ticks[-1] * 1000) if ticks else None
+
+
+def read_run(folder: Path | str) -> ReportRun:
+    """Read a run folder; results, previews, statistics and grids may be missing.
+
+    Raises:
+        DataError: the folder is no run folder, or one of its files does not have the documented form.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} is no run folder: it has no config.json. Expected: {RUN_CONTENT}.")
+    results = folder / "results.jsonl"
+    grids = sorted((folder / "grids").glob("*.png"), key=lambda path: (path.stem.zfill(12), path.name))
+    return ReportRun(
+        name=folder.resolve().name,
+        folder=folder,
+        config=_read_config(folder / "config.json"),
+        stats=_read_stats(folder / "stats.jsonl"),
+        results=read_results(results) if results.is_file() else [],
+        previews=_read_previews(folder / "previews.npz"),
+        grid=grids[-1] if grids else None,
+    )
+
+
+def read_card(folder: Path | str) -> dict[str, Any]:
+    """Read card.json, the held-out accuracy per attribute, of a classifier folder.
+
+    Raises:
+        DataError: there is no card.json in the folder, or it does not list attributes.
+    """
+    path = Path(folder) / "card.json"
+    if not path.is_file():
+        raise DataError(
+            f"{folder} is no classifier folder: it has no card.json; `latentlab classifiers train` writes it."
+        )
+    card = _read_object(path)
+    attributes = card.get("attributes")
+    if not isinstance(attributes, list) or not all(isinstance(row, dict) and "name" in row for row in attributes):
+        raise DataError(f"{path}: `attributes` must be a list of objects with a `name` each.")
+    return card
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = _read_object(path)
+    for part in ("generator", "dataset"):
+        if not isinstance(config.get(part, {}), dict):
+            raise DataError(f"{path}: `{part}` is {config[part]!r}; an object with its settings is expected.")
+    return config
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); restore it or make the folder again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}; a JSON object is expected.")
+    return content
+
+
+def _read_stats(path: Path) -> list[dict[str, Any]]:
+    """One object per tick; a last line that is still being written is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    ticks: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            tick = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise DataError(f"{path}, line {number}: not JSON ({error}).") from error
+        if not isinstance(tick, dict):
+            raise DataError(f"{path}, line {number}: a JSON object is expected, one per tick.")
+        ticks.append(tick)
+    return ticks
+
+
+def _read_previews(path: Path) -> dict[str, np.ndarray]:
+    """The uint8 image arrays of previews.npz; names this version does not know are left out."""
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            previews = {name: stored[name] for name in PREVIEW_AXES if name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a readable .npz file ({error}); delete it and make it again.") from error
+    for name, images in previews.items():
+        if images.dtype != np.uint8 or images.ndim != PREVIEW_AXES[name] or images.shape[-1] not in (1, 3):
+            raise DataError(
+                f"{path}: `{name}` is {images.dtype} {list(images.shape)}; uint8 with {PREVIEW_AXES[name]} axes, "
+                "the last of 1 or 3 channels, is expected. Delete the file and make it again."
+            )
+    return {name: images for name, images in previews.items() if images.size}

@@ -1,0 +1,77 @@
+"""Which orderings of the paper the runs of a report bear out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latentlab.report.comparison import Comparison, compare
+from latentlab.report.formatting import number
+from latentlab.report.inputs import ReportRun
+from latentlab.report.published import ORDERINGS, Ordering, PublishedRow, Slot
+from latentlab.report.rows import COLUMNS
+
+
+@dataclass(frozen=True)
+class OrderingCheck:
+    """One ordering of the paper, in one column, against the runs of a report."""
+
+    claim: str
+    column: str
+    paper: str
+    here: str
+    verdict: str
+    reason: str
+
+
+_VERDICTS = {"lower": "holds", "higher": "does not hold", "open": "open", "not comparable": "not comparable"}
+
+
+def ordering_checks(runs: Sequence[ReportRun]) -> list[OrderingCheck]:
+    """Every ordering of the paper that the runs can speak to, column by column."""
+    checks = []
+    for ordering in ORDERINGS:
+        for lower, upper in _matching(ordering, runs):
+            for column, metric in COLUMNS.items():
+                a = lower.newest.get(metric.format(ordering.lower.space))
+                b = upper.newest.get(metric.format(ordering.upper.space))
+                comparison = compare(a, b)
+                if a is None or b is None or comparison.verdict == "missing":
+                    continue
+                if lower.fingerprint != upper.fingerprint:
+                    comparison = Comparison("not comparable", reason="trained on different images")
+                here = f"{number(a.value)} ({lower.name}) against {number(b.value)} ({upper.name})"
+                if ordering.same_generator:
+                    here = f"{number(a.value)} against {number(b.value)} ({lower.name})"
+                verdict, paper = _VERDICTS[comparison.verdict], _paper_pair(ordering, column)
+                checks.append(OrderingCheck(ordering.claim, column, paper, here, verdict, comparison.reason))
+    return checks
+
+
+def _matching(ordering: Ordering, runs: Sequence[ReportRun]) -> list[tuple[ReportRun, ReportRun]]:
+    """Pairs of runs that fill the two slots; where both have a mapping, of the same depth."""
+    pairs = [(a, b) for a in runs for b in runs if _fills(a, ordering.lower) and _fills(b, ordering.upper)]
+    if ordering.same_generator:
+        return [(a, b) for a, b in pairs if a is b]
+    both_mapped = ordering.lower.mapped and ordering.upper.mapped
+    return [(a, b) for a, b in pairs if a is not b and (a.depth == b.depth or not both_mapped)]
+
+
+def _fills(run: ReportRun, slot: Slot) -> bool:
+    return run.arch == slot.arch and run.depth is not None and (run.depth > 0) == slot.mapped
+
+
+def _published_value(row: PublishedRow, column: str) -> float:
+    """The published number that stands in a column of the main table."""
+    return {"PPL full": row.ppl_full, "PPL end": row.ppl_end, "Separability": row.ls}[column]
+
+
+def _paper_pair(ordering: Ordering, column: str) -> str:
+    low, high = _published_value(ordering.lower_row, column), _published_value(ordering.upper_row, column)
+    return f"{number(low)} against {number(high)}"
+
+
+def by_claim(checks: Sequence[OrderingCheck]) -> dict[str, list[OrderingCheck]]:
+    """Checks under the paper's claim they belong to, in the paper's order."""
+    groups: dict[str, list[OrderingCheck]] = {}
+    for check in checks:
+        groups.setdefault(check.claim, []).append(check)
+    return groups

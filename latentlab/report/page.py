@@ -1,0 +1,207 @@
+"""Puts numbers, charts and pictures into the page template."""
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from latentlab.report import formatting, orderings, published, rows, sentences
+from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
+from latentlab.report.inputs import ReportRun
+from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
+from latentlab.results import METRICS, MetricResult
+
+GENERATOR = "LatentLab report"
+"""Content of the page's generator meta element, by which a report folder is known."""
+
+QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything the page shows about one run."""
+
+    run: ReportRun
+    headline: str
+    caution: str
+    missing: list[str]
+    attributes: list[rows.AttributeRow]
+    attribute_scale: rows.Scale
+    attribute_sentence: str
+    scatter: Markup | None
+    histograms: list[tuple[str, Markup]]
+    quantiles: list[tuple[str, list[str]]]
+    samples: Picture | None
+    pairs: list[dict[str, Picture]]
+    training: list[tuple[str, Markup]]
+    config: dict[str, Any]
+    protocol: list[tuple[str, list[str]]]
+    protocol_heads: list[str]
+
+
+def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
+    """The whole of index.html."""
+    table = rows.main_rows(runs)
+    limits = distance_limits(result for run in runs for result in run.newest.values())
+    return _environment().get_template("page.html.j2").render(
+        title=title,
+        generator=GENERATOR,
+        notes=notes,
+        facts=_facts(runs),
+        substitutes=sentences.substitutes(runs, cards),
+        rows=table,
+        scales={name: rows.column_scale(row.cells[name] for row in table) for name in rows.COLUMNS},
+        warnings=rows.protocol_warnings(table),
+        blocks=[_block(run, limits) for run in runs],
+        quantile_heads=QUANTILES,
+        cards=[(card, sentences.trunk_sentence(card), sentences.weak_sentence(card)) for card in cards],
+        published=published,
+        orderings=orderings.by_claim(orderings.ordering_checks(runs)),
+        cautions=sentences.unequal_training(runs),
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("latentlab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": formatting.number,
+        "interval": formatting.interval,
+        "kind": sentences.kind,
+        "count": formatting.count,
+        "percent": formatting.percent,
+        "plain": formatting.plain,
+        "with_code": _with_code,
+        "attribute": formatting.attribute,
+        "entropy": rows.entropy,
+        "partial": rows.partial_score,
+        "spaces": rows.attribute_spaces,
+    }
+    return environment
+
+
+def _with_code(text: str) -> Markup:
+    """Escape a sentence and set what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _facts(runs: Sequence[ReportRun]) -> dict[str, str]:
+    """What was measured, when and with what, for the head of the page."""
+    results = [result for run in runs for result in run.newest.values()]
+    seeds = sorted({result.seed for result in results})
+    facts = {
+        "Made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "LatentLab": _own_version(),
+        "Generators": ", ".join(run.name for run in runs),
+        "Training images": "; ".join(dict.fromkeys(run.dataset for run in runs)),
+        "Images seen": "; ".join(f"{run.name}: {formatting.count(run.images_seen)}" for run in runs if run.images_seen),
+        "Distance between images": "; ".join(dict.fromkeys(filter(None, map(sentences.distance, results)))),
+        "Seeds": ", ".join(map(str, seeds)),
+        "Measured with": "; ".join(_software(results)),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _own_version() -> str:
+    try:
+        return version("latentlab")
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _software(results: Sequence[MetricResult]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for result in results:
+        for name, number in result.software.items():
+            if number not in found.setdefault(name, []):
+                found[name].append(number)
+    return [f"{name} {' and '.join(numbers)}" for name, numbers in sorted(found.items())]
+
+
+def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
+    attributes = rows.attribute_rows(run)
+    heads, protocol = _protocol(run)
+    return Block(
+        run=run,
+        headline=sentences.headline(run),
+        caution=sentences.mixed_networks(run),
+        missing=sentences.missing_parts(run),
+        attributes=attributes,
+        attribute_scale=rows.attribute_scale(attributes),
+        attribute_sentence=sentences.attribute_sentence(attributes),
+        scatter=entropy_scatter(attributes, run.name),
+        histograms=_histograms(run, limits),
+        quantiles=_quantiles(run),
+        samples=_samples(run),
+        pairs=_pairs(run),
+        training=training_charts(run.stats, run.name),
+        config=formatting.flatten(run.config),
+        protocol=protocol,
+        protocol_heads=heads,
+    )
+
+
+def _histograms(run: ReportRun, limits: tuple[float, float] | None) -> list[tuple[str, Markup]]:
+    charts = []
+    for title, end in (("Full paths, t anywhere between the ends", "full"), ("Path ends, t = 0", "end")):
+        z, w = (run.newest.get(f"ppl_{space}{end}") for space in "zw")
+        svg = distance_histogram(z, w, name=f"{run.name}, {title}", limits=limits)
+        if svg is not None:
+            charts.append((title, svg))
+    return charts
+
+
+def _quantiles(run: ReportRun) -> list[tuple[str, list[str]]]:
+    """Selected percentiles of the distances before trimming, as texts, per metric that has them."""
+    lines = []
+    for metric, title in METRICS.items():
+        found = run.newest[metric].details.get("percentiles") if metric in run.newest else None
+        if isinstance(found, list) and len(found) == 101:
+            lines.append((title, [formatting.number(found[q]) for q in QUANTILES]))
+    return lines
+
+
+def _samples(run: ReportRun) -> Picture | None:
+    if "samples" in run.previews:
+        images = run.previews["samples"]
+        return picture(tile(images), f"{len(images)} images of {run.name}")
+    if run.grid is not None:
+        return picture_file(run.grid, f"Sample grid of {run.name} after {run.grid.stem} thousand images")
+    return None
+
+
+def _pairs(run: ReportRun) -> list[dict[str, Picture]]:
+    """For every pair of latents, the strips through the spaces that there are."""
+    spaces = {"z": "slerp in Z", "w": "lerp in W"}
+    found = {
+        space: run.previews[f"interpolation_{space}"] for space in spaces if f"interpolation_{space}" in run.previews
+    }
+    number = min((len(images) for images in found.values()), default=0)
+    return [
+        {
+            space: picture(
+                strip(images[pair]), f"{run.name}, pair {pair + 1}, {spaces[space]}: {len(images[pair])} steps"
+            )
+            for space, images in found.items()
+        }
+        for pair in range(number)
+    ]
+
+
+def _protocol(run: ReportRun) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Every protocol field of a run's metrics, one column a metric."""
+    found = {metric: run.newest[metric] for metric in METRICS if metric in run.newest}
+    flat = [formatting.flatten(result.protocol) for result in found.values()]
+    names = dict.fromkeys(name for protocol in flat for name in protocol)
+    lines = [(name, [formatting.plain(protocol.get(name)) for protocol in flat]) for name in names]
+    return [METRICS[metric] for metric in found], lines

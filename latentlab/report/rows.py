@@ -1,0 +1,178 @@
+"""The numbers of a report in the order it shows them: a row per generator and space, a column per kind of number."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from latentlab.report.comparison import attribute_counts, differing_fields
+from latentlab.report.formatting import attribute
+from latentlab.report.inputs import ReportRun
+from latentlab.results import MetricResult
+
+COLUMNS = {"PPL full": "ppl_{}full", "PPL end": "ppl_{}end", "Separability": "ls_{}"}
+"""Columns of the main table and the metric each holds, with the space to be filled in. Lower is better."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generator in one space."""
+
+    run: ReportRun
+    space: str
+    cells: dict[str, MetricResult | None]
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """The row in words: the run's name and the space."""
+        return f"{self.run.name}, {self.space.upper()}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values to per cent of a lane's width, linearly or by their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def percent(self, value: float) -> float:
+        """Position of a value, held inside the lane."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, low))
+        return round(100 * min(max((value - low) / (high - low), 0), 1), 2)
+
+
+@dataclass(frozen=True)
+class AttributeRow:
+    """One attribute of one run: what the SVM on Z and the SVM on W leave open about it."""
+
+    name: str
+    z: dict[str, Any] | None
+    w: dict[str, Any] | None
+
+    @property
+    def any(self) -> dict[str, Any]:
+        """Whichever of the two is there; what does not depend on the space is read from it."""
+        return self.z or self.w or {}
+
+    @property
+    def valid(self) -> bool:
+        """Whether the attribute enters the score."""
+        return bool(self.any.get("valid"))
+
+    @property
+    def unconverged(self) -> bool:
+        """Whether the SVM stopped before it converged, in Z or in W."""
+        return any(side is not None and side.get("converged") is False for side in (self.z, self.w))
+
+    @property
+    def difference(self) -> float | None:
+        """Conditional entropy in Z less that in W, bits: positive where W separates better."""
+        z, w = entropy(self.z), entropy(self.w)
+        return None if not self.valid or z is None or w is None else z - w
+
+    @property
+    def settled(self) -> bool:
+        """Whether the 95 % intervals of Z and W do not overlap."""
+        if self.difference is None or not self.z or not self.w:
+            return False
+        z, w = self.z.get("ci95"), self.w.get("ci95")
+        if not z or not w or None in (*z, *w):
+            return False
+        return bool(z[0] > w[1] or w[0] > z[1])
+
+
+def main_rows(runs: Sequence[ReportRun]) -> list[Row]:
+    """A row for Z and one for W of every run; without a mapping W says what it is instead of numbers."""
+    rows = []
+    for run in runs:
+        for space in ("z", "w"):
+            cells = {name: run.newest.get(metric.format(space)) for name, metric in COLUMNS.items()}
+            empty = all(cell is None for cell in cells.values())
+            note = "no mapping network: W is Z, normalised" if space == "w" and run.depth == 0 and empty else ""
+            rows.append(Row(run, space, cells, note))
+    return rows
+
+
+def column_scale(results: Iterable[MetricResult | None]) -> Scale | None:
+    """A scale from 0 that holds all intervals; logarithmic where values lie more than a factor 30 apart."""
+    present = [result for result in results if result is not None and result.value is not None]
+    ends = [float(end) for result in present for end in (result.value, *result.ci95) if end is not None]
+    ends = [end for end in ends if math.isfinite(end) and end > 0]
+    if not ends:
+        return None
+    low, high = min(ends), max(ends)
+    return Scale(low / 1.5, high * 1.5, log=True) if high > 30 * low else Scale(0, high * 1.04)
+
+
+@dataclass(frozen=True)
+class ProtocolWarning:
+    """Rows of one column that were not measured alike: per protocol field, each value and the rows that have it."""
+
+    column: str
+    fields: dict[str, dict[str, list[str]]]
+
+
+def protocol_warnings(rows: Sequence[Row]) -> list[ProtocolWarning]:
+    """For every column of the main table, the protocol fields in which its rows differ."""
+    warnings = []
+    for column in COLUMNS:
+        present = [(row, row.cells[column]) for row in rows]
+        measured = [(row, result) for row, result in present if result is not None]
+        fields: dict[str, dict[str, list[str]]] = {}
+        for name, values in differing_fields([result for _, result in measured]).items() if measured else ():
+            holders = fields.setdefault(name, {})
+            for (row, _), value in zip(measured, values, strict=True):
+                holders.setdefault(value, []).append(row.label)
+        if fields:
+            warnings.append(ProtocolWarning(column, fields))
+    return warnings
+
+
+def partial_score(result: MetricResult | None) -> str:
+    """`over n of 40 valid attributes` where a separability score leaves attributes out, else an empty text."""
+    counts = None if result is None else attribute_counts(result)
+    if counts is None or counts[0] == counts[1]:
+        return ""
+    return f"over {counts[0]} of {counts[1]} valid attributes, not comparable"
+
+
+def entropy(row: dict[str, Any] | None) -> float | None:
+    """Conditional entropy of one attribute in bits, or None where it has none."""
+    value = None if row is None else row.get("conditional_entropy_bits")
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def attribute_rows(run: ReportRun) -> list[AttributeRow]:
+    """The attributes of a run, those that W helps most (or else those hardest to separate) first, invalid ones last."""
+    z, w = (_attributes(run.newest.get(metric)) for metric in ("ls_z", "ls_w"))
+    rows = [AttributeRow(name, z.get(name), w.get(name)) for name in {**z, **w}]
+    return sorted(rows, key=lambda row: (not row.valid, -_interest(row), attribute(row.name)))
+
+
+def attribute_spaces(rows: Sequence[AttributeRow]) -> list[str]:
+    """The spaces, of `z` and `w`, in which any of the attributes was measured."""
+    return [space for space in ("z", "w") if any(getattr(row, space) is not None for row in rows)]
+
+
+def _interest(row: AttributeRow) -> float:
+    if row.difference is not None:
+        return row.difference
+    return entropy(row.z or row.w) or 0.0
+
+
+def _attributes(result: MetricResult | None) -> dict[str, dict[str, Any]]:
+    if result is None or not isinstance(result.details.get("attributes"), list):
+        return {}
+    return {row["name"]: row for row in result.details["attributes"]}
+
+
+def attribute_scale(rows: Sequence[AttributeRow]) -> Scale:
+    """A scale from 0 to the largest conditional entropy or interval end among the rows, at most 1 bit."""
+    found = [(side, entropy(side)) for row in rows for side in (row.z, row.w) if row.valid]
+    ends = [end for side, value in found if side for end in (value, *(side.get("ci95") or ())) if end is not None]
+    high = min(max(ends, default=1.0) * 1.03, 1.0)
+    return Scale(0, math.ceil(high * 20) / 20 or 0.05)

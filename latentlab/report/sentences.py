@@ -1,0 +1,203 @@
+"""What the numbers say, in words that claim no more than their intervals allow."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentlab.report.comparison import compare
+from latentlab.report.formatting import attribute, count, listing, number, plain, times
+from latentlab.report.inputs import ReportRun
+from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_SAMPLES
+from latentlab.report.rows import COLUMNS, AttributeRow
+from latentlab.results import METRICS, MetricResult
+
+PAPER_DATASETS = ("ffhq", "celebahq", "celeba-hq", "celeba_hq")
+SHORT = {
+    metric.format(space): f"{column} in {space.upper()}" for column, metric in COLUMNS.items() for space in ("z", "w")
+}
+"""What metrics are called inside a sentence."""
+
+PAPER_DISTANCES = ("lpips-vgg", "lpips-vgg16")
+MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab separability"}
+"""The commands that write each kind of number."""
+
+
+def headline(run: ReportRun) -> str:
+    """One sentence: is W straighter than Z in this generator, by how much, and how sure is that?"""
+    if not run.newest:
+        return f"{run.name} has not been measured yet."
+    if run.depth == 0:
+        return _without_mapping(run)
+    clauses = [clause for clause in (_path_clause(run), _separability_clause(run)) if clause is not None]
+    if not clauses:
+        return f"{run.name} has not been measured in both Z and W, so nothing can be said about its mapping yet."
+    reasons = {reason for _, reason in clauses}
+    if len(reasons) == 1:
+        both = "in both cases " if len(clauses) > 1 else ""
+        return f"For {run.name}, {' and '.join(text for text, _ in clauses)}; {both}{reasons.pop()}."
+    return f"For {run.name}, {', and '.join(f'{text}: {reason}' for text, reason in clauses)}."
+
+
+def kind(run: ReportRun) -> str:
+    """What a generator is in two or three words: `style-based, 8 mapping layers`."""
+    arch = {"style": "style-based", "traditional": "traditional", None: "architecture not recorded"}[run.arch]
+    if run.depth is None:
+        return arch
+    layers = {0: "no mapping", 1: "1 mapping layer"}.get(run.depth, f"{run.depth} mapping layers")
+    return f"{arch}, {layers}"
+
+
+def _path_clause(run: ReportRun) -> tuple[str, str] | None:
+    """What path length says about W against Z and how surely; `full` before `end`, None where neither is complete."""
+    for name, metric in list(COLUMNS.items())[:2]:
+        z, w = run.newest.get(metric.format("z")), run.newest.get(metric.format("w"))
+        comparison = compare(w, z)
+        if z is None or w is None or comparison.verdict == "missing":
+            continue
+        claim = {
+            "lower": f"W is {times(comparison.ratio)} straighter than Z",
+            "higher": f"W is not straighter than Z but {times(comparison.ratio)} more curved",
+            "open": "it is open whether W is straighter than Z",
+        }.get(comparison.verdict, "W and Z cannot be compared")
+        return f"{claim} ({name} {number(z.value)} in Z, {number(w.value)} in W)", comparison.reason
+    return None
+
+
+def _separability_clause(run: ReportRun) -> tuple[str, str] | None:
+    """What separability says about W against Z and how surely; None where one of the two is missing."""
+    z, w = run.newest.get("ls_z"), run.newest.get("ls_w")
+    comparison = compare(w, z)
+    if z is None or w is None or comparison.verdict == "missing":
+        return None
+    claim = {
+        "lower": "its attributes separate better in W",
+        "higher": "its attributes separate worse in W",
+        "open": "it is open in which space its attributes separate better",
+    }.get(comparison.verdict, "separability cannot be compared")
+    return f"{claim} (separability {number(z.value)} in Z, {number(w.value)} in W)", comparison.reason
+
+
+def _without_mapping(run: ReportRun) -> str:
+    parts = [
+        f"{name if 'PPL' in name else name.lower()} {number(result.value)}"
+        for name, metric in COLUMNS.items()
+        if (result := run.newest.get(metric.format("z"))) is not None
+    ]
+    return (
+        f"{run.name} has no mapping network, so only Z can be judged ({', '.join(parts) or 'not measured in Z yet'})."
+    )
+
+
+def attribute_sentence(rows: Sequence[AttributeRow]) -> str:
+    """How many attributes W separates better than Z, and how many of those beyond their intervals."""
+    compared = [row for row in rows if row.difference is not None]
+    if not compared:
+        return "Only one space has been measured, so there is nothing to compare attribute by attribute."
+    better = [row for row in compared if (row.difference or 0) > 0]
+    worse = [row for row in compared if (row.difference or 0) < 0]
+    first = f"W leaves less open than Z in {_counted(better, of=f' of {len(compared)} attributes')}"
+    return f"{first}; it leaves more open in {_counted(worse)}." if worse else f"{first}."
+
+
+def _counted(rows: Sequence[AttributeRow], *, of: str = "") -> str:
+    settled = sum(row.settled for row in rows)
+    return f"{len(rows) or 'none'}{of}" + (f" (in {settled} of them the 95 % intervals do not overlap)" if rows else "")
+
+
+def substitutes(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands in for the paper’s data, distance and classifiers, and where fewer samples were taken."""
+    found = [
+        f"Training images: {dataset}, in place of FFHQ or CelebA-HQ at 1024×1024."
+        for dataset in dict.fromkeys(run.dataset for run in runs)
+        if dataset and not dataset.lower().startswith(PAPER_DATASETS)
+    ]
+    results = [result for run in runs for result in run.newest.values()]
+    names = dict.fromkeys(name for result in results if (name := distance(result)))
+    found += [
+        f"Distance between images: {name}, in place of LPIPS with VGG16."
+        for name in names
+        if name not in PAPER_DISTANCES
+    ]
+    sizes = sorted({size for result in results if isinstance(size := result.protocol.get("image_size"), int)})
+    if sizes and sizes[0] < PPL_IMAGE_SIZE:
+        widths = listing([str(size) for size in sizes])
+        found.append(f"Images that the distance sees: {widths} pixels wide, where the paper’s are {PPL_IMAGE_SIZE}.")
+    found += [sentence for card in cards if (sentence := trunk_sentence(card))]
+    return found + _fewer_samples(results)
+
+
+def _fewer_samples(results: Sequence[MetricResult]) -> list[str]:
+    found = []
+    for prefix, what, paper in (("ppl", "PPL pairs", PPL_SAMPLES), ("ls", "Samples for separability", LS_SAMPLES)):
+        taken = sorted({result.num_samples for result in results if result.metric.startswith(prefix)})
+        if taken and taken[0] < paper:
+            found.append(f"{what}: {listing([count(n) for n in taken])}, where the paper takes {count(paper)}.")
+    return found
+
+
+def distance(result: MetricResult) -> str:
+    """What the protocol says about the distance between images, or an empty text for other metrics."""
+    found = result.protocol.get("distance")
+    return plain(found.get("name")) if isinstance(found, dict) else plain(found) if found else ""
+
+
+def trunk_sentence(card: Mapping[str, Any]) -> str:
+    """What the classifiers are where they are not the paper’s 40 networks trained one by one, else an empty text."""
+    dataset = card.get("dataset") or {}
+    name = plain(dataset.get("name")) if isinstance(dataset, dict) else plain(dataset)
+    if card.get("trunk") == "shared":
+        return (
+            f"Classifiers: {plain(card.get('name'))}, one shared network with {len(card['attributes'])} outputs "
+            f"trained on {name}, in place of the paper’s 40 separate networks trained on CelebA-HQ."
+        )
+    if not name.lower().startswith(PAPER_DATASETS):
+        return f"Classifiers: {plain(card.get('name'))}, trained on {name} in place of CelebA-HQ."
+    return ""
+
+
+def weak_sentence(card: Mapping[str, Any]) -> str:
+    """Which attributes a classifier can hardly tell, or that there are none."""
+    weak = [attribute(row["name"]) for row in card["attributes"] if row.get("weak")]
+    if not weak:
+        return "No attribute is weak (balanced accuracy below 0.7)."
+    return (
+        f"{len(weak)} of {len(card['attributes'])} attributes are weak (balanced accuracy below 0.7): {listing(weak)}. "
+        "What separability says about them says more about the classifier than about the generator."
+    )
+
+
+def missing_parts(run: ReportRun) -> list[str]:
+    """What a run folder lacks, and which command makes it."""
+    missing = []
+    absent = [name for name in METRICS if name not in run.newest and not (run.depth == 0 and "_w" in name)]
+    for prefix, command in MAKES.items():
+        names = [SHORT[name] for name in absent if name.startswith(prefix)]
+        if names:
+            missing.append(f"{', '.join(names)}: `{command}`.")
+    if not run.previews:
+        missing.append("Interpolations and samples (previews.npz): `latentlab report`, where torch is installed.")
+    if not run.stats:
+        missing.append("Training statistics (stats.jsonl): `latentlab train`.")
+    return missing
+
+
+def mixed_networks(run: ReportRun) -> str:
+    """A caution where the numbers of one run belong to more than one network, else an empty text."""
+    holders: dict[str, list[str]] = {}
+    for name, result in run.newest.items():
+        holders.setdefault(result.network.sha256, []).append(SHORT.get(name, name))
+    if len(holders) < 2:
+        return ""
+    parts = [f"{sha[:12]} ({', '.join(names)})" for sha, names in holders.items()]
+    return f"The numbers of {run.name} belong to different networks, {listing(parts)}: measure them all again."
+
+
+def unequal_training(runs: Sequence[ReportRun]) -> list[str]:
+    """Cautions where the runs of a report were not trained alike, so that more than the generator differs."""
+    cautions = []
+    if len({run.fingerprint for run in runs if run.fingerprint}) > 1:
+        parts = [f"{run.name}: {run.dataset}" for run in runs if run.dataset]
+        cautions.append(f"The generators were trained on different images ({'; '.join(parts)}).")
+    if len({run.images_seen for run in runs if run.images_seen}) > 1:
+        parts = [f"{run.name}: {count(run.images_seen)}" for run in runs if run.images_seen]
+        cautions.append(f"The generators have seen different numbers of images ({'; '.join(parts)}).")
+    return cautions

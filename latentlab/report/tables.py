@@ -1,0 +1,128 @@
+"""The report's numbers as plain tables: tables.csv, one line a number, and tables.md, ready to paste."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from latentlab.report.comparison import attribute_counts
+from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, plain
+from latentlab.report.inputs import ReportRun
+from latentlab.report.published import ARXIV, TABLE_4
+from latentlab.report.rows import AttributeRow, Row, attribute_rows, entropy, main_rows, partial_score
+from latentlab.results import METRICS, MetricResult
+
+
+def tidy(runs: Sequence[ReportRun]) -> pd.DataFrame:
+    """One line per run and metric, with interval, samples, seed and network; full precision."""
+    lines = [_line(run, run.newest[metric]) for run in runs for metric in METRICS if metric in run.newest]
+    columns = ["run", "arch", "mapping_layers", "metric", "value", "ci95_low", "ci95_high", "num_samples", "seed"]
+    columns += ["valid_attributes", "attributes", "network_sha256", "created_at"]
+    return pd.DataFrame(lines, columns=pd.Index(columns))
+
+
+def _line(run: ReportRun, result: MetricResult) -> dict[str, Any]:
+    valid, attributes = attribute_counts(result) or (None, None)
+    return {
+        "run": run.name,
+        "arch": run.arch,
+        "mapping_layers": run.depth,
+        "metric": result.metric,
+        "value": result.value,
+        "ci95_low": result.ci95[0],
+        "ci95_high": result.ci95[1],
+        "num_samples": result.num_samples,
+        "seed": result.seed,
+        "valid_attributes": valid,
+        "attributes": attributes,
+        "network_sha256": result.network.sha256,
+        "created_at": result.created_at,
+    }
+
+
+def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
+    """The main table as texts: one row per generator and space."""
+    lines = []
+    for row in main_rows(runs):
+        head = {"generator": row.run.name, "mapping layers": plain(row.run.depth), "space": row.space.upper()}
+        lines.append(head | {column: _cell(row, column) for column in row.cells})
+    return pd.DataFrame(lines)
+
+
+def _cell(row: Row, column: str) -> str:
+    result = row.cells[column]
+    if result is None:
+        return row.note or "not measured"
+    parts = [number(result.value), interval(result.ci95, like=result.value), f"n = {count(result.num_samples)}"]
+    return " ".join(part for part in (*parts, partial_score(result)) if part)
+
+
+def attribute_table(rows: Sequence[AttributeRow]) -> pd.DataFrame:
+    """Per-attribute entropies and accuracies of one run as texts."""
+    return pd.DataFrame([_attribute_line(row) for row in rows])
+
+
+def _attribute_line(row: AttributeRow) -> dict[str, str]:
+    line = {"attribute": attribute(row.name), "share": percent(row.any.get("share_positive"))}
+    for space, side in (("Z", row.z), ("W", row.w)):
+        value = entropy(side)
+        line[f"H {space} (bit)"] = f"{number(value)} {interval((side or {}).get('ci95'), like=value)}".strip()
+        line[f"accuracy {space}"] = percent((side or {}).get("accuracy"))
+    return line | {"note": "" if row.valid else f"left out: {plain(row.any.get('reason'))}"}
+
+
+def card_table(card: Mapping[str, Any]) -> pd.DataFrame:
+    """A classifier card as texts."""
+    measures = ("share", "accuracy", "balanced_accuracy", "auc")
+    return pd.DataFrame(
+        [
+            {"attribute": attribute(row["name"])}
+            | {measure.replace("_", " "): percent(row.get(measure)) for measure in measures}
+            | {"weak": "weak" if row.get("weak") else ""}
+            for row in card["attributes"]
+        ]
+    )
+
+
+def published_table() -> pd.DataFrame:
+    """Table 4 of the paper."""
+    return pd.DataFrame(
+        [
+            {
+                "generator": row.label,
+                "space": row.space.upper(),
+                "FID": f"{row.fid:.2f}",
+                "PPL full": f"{row.ppl_full:.1f}",
+                "PPL end": f"{row.ppl_end:.1f}",
+                "Separability": f"{row.ls:.2f}",
+            }
+            for row in TABLE_4
+        ]
+    )
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A pipe table; bars, line breaks and angle brackets in cells are made harmless."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(_plain_cell(str(cell)) for cell in row) + " |" for row in rows)
+
+
+def _plain_cell(text: str) -> str:
+    escaped = text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(escaped.split()) or NONE
+
+
+def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> str:
+    """tables.md: every table of the report."""
+    parts = [f"# {_plain_cell(title)}", "Lower is better. 95 % intervals in brackets.", to_markdown(main_table(runs))]
+    for run in runs:
+        if rows := attribute_rows(run):
+            parts += [f"## Attributes of {_plain_cell(run.name)}", to_markdown(attribute_table(rows))]
+    for card in cards:
+        parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", to_markdown(card_table(card))]
+    parts += [
+        f"## Published, for reference only ({ARXIV}, table 4)",
+        "FFHQ at 1024×1024, LPIPS with VGG16, classifiers trained on CelebA-HQ: not comparable with the numbers above.",
+        to_markdown(published_table()),
+    ]
+    return "\n\n".join(parts) + "\n"
