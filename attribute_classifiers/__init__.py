@@ -1,0 +1,1 @@
+"""Classifiers of binary face attributes: trained on labelled images, applied to a generator's images."""

@@ -1,0 +1,212 @@
+"""Attribute classifiers as one module, images in, log-odds out; saved as a folder and loaded from it.
+
+Every classifier has the architecture of the discriminator without minibatch standard deviation (paper, appendix C).
+"separate" is one network per attribute, as in the paper; "shared" is one network with an output per attribute, for
+machines on which forty networks are too many.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from attribute_classifiers.presets import ClassifierConfig
+from latentlab.errors import CheckpointError, UnknownNetworkError, UsageError
+from latentlab.files import atomic_folder, file_sha256
+from latentlab.networks import Discriminator, downscale
+from latentlab.randomness import derive_seed
+
+SCHEMA_VERSION = 1
+ROOT = Path("classifiers")
+WEIGHTS, CONFIG, CARD = "classifiers.safetensors", "config.json", "card.json"
+
+
+class AttributeClassifiers(nn.Module):
+    """Log-odds of A binary attributes from images.
+
+    Attributes:
+        attributes: The A names, in the order of the outputs.
+        resolution: R that the networks take; larger images are box-filtered to it.
+        name: What results call these classifiers: their folder's name.
+        sha256: Hash of their weights file; empty for classifiers that are not saved.
+    """
+
+    def __init__(self, config: ClassifierConfig, *, name: str = "", sha256: str = "") -> None:
+        super().__init__()
+        self.config, self.name, self.sha256 = config, name, sha256
+        with torch.random.fork_rng(devices=[]):  # leaves the global generator as it was
+            self.networks = nn.ModuleList(Discriminator(config.network) for _ in range(config.num_networks))
+
+    def __iter__(self) -> Iterator[Discriminator]:
+        """The networks: one, or one per attribute in the attributes' order."""
+        yield from (cast(Discriminator, network) for network in self.networks)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.config.attributes
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the images that the networks take."""
+        return self.config.network.resolution
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] in [-1, 1], H = W a multiple of the resolution -> log-odds [N, A], > 0 = present.
+
+        Raises:
+            UsageError: the images are smaller than the resolution.
+        """
+        images = self._fit(images)
+        return torch.cat([network(images) for network in self], dim=1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Activations after FromRGB and after every block, [N, C_k, H / 2^k, W / 2^k]; H and W are free.
+
+        With separate networks C_k counts the feature maps of all of them, one network after the other.
+        """
+        per_network = [network.features(images) for network in self]
+        return [torch.cat(level, dim=1) for level in zip(*per_network, strict=True)]
+
+    def _fit(self, images: Tensor) -> Tensor:
+        """Box-filter by an integer factor (official metrics/linear_separability.py does so down to 256x256)."""
+        factor, rest = divmod(images.shape[-1], self.resolution)
+        if rest or not factor:
+            raise UsageError(
+                f"images of {images.shape[-1]}x{images.shape[-1]} pixels for classifiers of {self.resolution}x"
+                f"{self.resolution}: train classifiers at the images' resolution or at a half, a quarter, ... of it."
+            )
+        return downscale(images, factor)
+
+
+def initialise(classifiers: AttributeClassifiers, seed: int) -> AttributeClassifiers:
+    """Weights ~ N(0, 1) and biases 0, as equalised learning rate wants (ProGAN, section 4.1); network k has a seed."""
+    with torch.no_grad():
+        for index, network in enumerate(classifiers):
+            generator = torch.Generator().manual_seed(derive_seed(seed, "classifiers/weights", index))
+            for parameter in network.parameters():
+                if parameter.ndim > 1:
+                    parameter.normal_(generator=generator)
+                else:
+                    parameter.zero_()
+    return classifiers
+
+
+def save_classifiers(
+    folder: Path | str, classifiers: AttributeClassifiers, *, dataset: dict[str, Any], card: dict[str, Any]
+) -> Path:
+    """Write classifiers.safetensors, config.json and card.json; the folder appears at once.
+
+    Args:
+        folder: Must not exist.
+        classifiers: What is saved.
+        dataset: What they were trained on, as `Dataset.describe()` gives it.
+        card: How good they are, as `evaluation.make_card` gives it.
+
+    Raises:
+        OutputExistsError: the folder exists.
+    """
+    with atomic_folder(folder) as temporary:
+        save_file({key: value.contiguous() for key, value in classifiers.state_dict().items()}, temporary / WEIGHTS)
+        config = {
+            "schema_version": SCHEMA_VERSION,
+            **classifiers.config.model_dump(mode="json"),
+            "dataset": dataset,
+            "weights_sha256": file_sha256(temporary / WEIGHTS),
+        }
+        _write_json(temporary / CONFIG, config)
+        _write_json(temporary / CARD, card)
+    return Path(folder)
+
+
+def load_classifiers(name: Path | str, *, device: str | torch.device = "cpu") -> AttributeClassifiers:
+    """Load classifiers by their folder, or by their name under classifiers/; ready for use, without gradients.
+
+    Raises:
+        UnknownNetworkError: there is no such folder.
+        CheckpointError: the folder is incomplete or damaged.
+    """
+    folder = find_classifiers(name)
+    config, sha256 = read_config(folder)
+    if file_sha256(folder / WEIGHTS) != sha256:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is damaged: its SHA-256 is not the one in {CONFIG}. Copy it again or train again."
+        )
+    classifiers = AttributeClassifiers(config, name=folder.name, sha256=sha256)
+    try:
+        classifiers.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} does not fit {CONFIG}: {error}") from error
+    return classifiers.to(device).eval().requires_grad_(False)
+
+
+def find_classifiers(name: Path | str) -> Path:
+    """The folder that `name` means: itself, or one under classifiers/.
+
+    Raises:
+        UnknownNetworkError: there is none; the message lists what there is.
+    """
+    candidates = [folder for folder in (Path(name), ROOT / name) if folder.is_dir()]
+    candidates.sort(key=lambda folder: not (folder / CONFIG).is_file())  # those that hold classifiers first
+    if candidates:
+        return candidates[0].resolve()
+    known = sorted(path.parent.name for path in ROOT.glob(f"*/{CONFIG}"))
+    listed = f"{ROOT}/ holds {', '.join(known)}" if known else f"{ROOT}/ holds none yet"
+    raise UnknownNetworkError(
+        f"no classifiers called '{name}': {listed}. `latentlab classifiers train` makes new ones."
+    )
+
+
+def newest_classifiers() -> Path:
+    """The folder under classifiers/ that was finished last.
+
+    Raises:
+        UnknownNetworkError: there is none.
+    """
+    finished = [path.parent for path in ROOT.glob(f"*/{CONFIG}")]
+    if not finished:
+        raise UnknownNetworkError(f"{ROOT}/ holds no classifiers yet: `latentlab classifiers train` makes some.")
+    return max(finished, key=lambda folder: (folder / CONFIG).stat().st_mtime_ns)
+
+
+def read_card(folder: Path | str) -> dict[str, Any]:
+    """A classifier folder's card.json.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    path = Path(folder) / CARD
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return card
+
+
+def read_config(folder: Path) -> tuple[ClassifierConfig, str]:
+    """Settings and weights hash from a classifier folder's config.json.
+
+    Raises:
+        CheckpointError: a file is missing, or config.json is not one.
+    """
+    missing = [name for name in (WEIGHTS, CONFIG, CARD) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} is no classifier folder: it lacks {', '.join(missing)}.")
+    path = folder / CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise CheckpointError(f"{path}: schema version {content['schema_version']}; known is {SCHEMA_VERSION}.")
+        fields = {key: content[key] for key in ClassifierConfig.model_fields}
+        return ClassifierConfig.model_validate(fields), str(content["weights_sha256"])
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is no classifiers' settings file: {error}") from error
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,133 @@
+"""The layout of CelebA: a folder of images and a file with 40 attributes of each, -1 or 1."""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from latentlab.data.attributes import CELEBA_ATTRIBUTES
+from latentlab.errors import DataError
+
+__all__ = ["CELEBA_ATTRIBUTES", "Layout", "find_layout", "labels_of", "read_attributes"]
+
+TEXT_FILE = "list_attr_celeba.txt"
+ATTRIBUTE_FILES = (TEXT_FILE, "list_attr_celeba.csv", f"Anno/{TEXT_FILE}", "CelebAMask-HQ-attribute-anno.txt")
+IMAGE_FOLDERS = ("img_align_celeba", "img_celeba", "Img/img_align_celeba", "CelebA-HQ-img")
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a CelebA folder keeps its two halves."""
+
+    attribute_file: Path
+    images: Path
+
+
+def find_layout(path: Path) -> Layout | None:
+    """Recognise CelebA by its attribute file; images lie in one of its usual folders or beside the file."""
+    for name in ATTRIBUTE_FILES:
+        if (path / name).is_file():
+            folders = [path / folder for folder in IMAGE_FOLDERS if (path / folder).is_dir()]
+            return Layout(path / name, folders[0] if folders else path)
+    return None
+
+
+def read_attributes(path: Path) -> pd.DataFrame:
+    """Read an attribute file: a row per image, indexed by image name, a column per attribute, int8 -1 or 1.
+
+    The text form has the number of rows in line 1, the attributes' names in line 2, then "000001.jpg -1 1 ...";
+    the CSV form has one header line "image_id,NAME,...".
+
+    Raises:
+        DataError: the file does not have this form; the message names the line.
+    """
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+    header = 1 if path.suffix == ".csv" else 2
+    if len(lines) <= header:
+        raise DataError(f"{path} has {len(lines)} lines: {header} header lines and a row per image are needed.")
+    names = lines[0].split(",")[1:] if header == 1 else lines[1].split()
+    _refuse_duplicates(names, f"{path}, line {header}: attribute", "name every attribute once")
+    if header == 2:
+        _check_count(path, lines[0], len(lines) - 2)
+    table = _parse(path, lines[header:], header, len(names))
+    values = table.iloc[:, 1:]
+    present, absent = values.isin([1, "1"]).to_numpy(), values.isin([-1, "-1"]).to_numpy()
+    _check_values(path, table, ~(present | absent), (names, header))
+    _refuse_duplicates(table[0].tolist(), f"{path}: a row for", "keep one row per image")
+    return pd.DataFrame(np.where(present, 1, -1).astype(np.int8), index=pd.Index(table[0]), columns=names)
+
+
+def labels_of(files: Sequence[Path], table: pd.DataFrame, attribute_file: Path) -> np.ndarray:
+    """The rows of `table` that belong to `files`, int8 [N, A]; extensions may differ (.jpg in the list, .png on disk).
+
+    Raises:
+        DataError: an image without a row, a row without an image, or two images of one name.
+    """
+    rows = pd.Index([Path(name).stem for name in table.index])
+    images = [file.stem for file in files]
+    _refuse_duplicates(images, f"{files[0].parent}: an image called", "keep one file of each name")
+    _refuse_difference(images, rows, f"{attribute_file}: no row for the images")
+    _refuse_difference(rows, images, f"{attribute_file}: its rows name images that are not in {files[0].parent}:")
+    return table.to_numpy()[rows.get_indexer(pd.Index(images))]
+
+
+def _check_count(path: Path, line: str, rows: int) -> None:
+    if line.strip() != str(rows):
+        raise DataError(
+            f"{path}, line 1: it says '{line.strip()[:40]}', but {rows} rows follow the two header lines; "
+            "it must be their number. Is the file cut short?"
+        )
+
+
+def _parse(path: Path, rows: list[str], header: int, num_names: int) -> pd.DataFrame:
+    """Rows as a table: image name, then one value per attribute."""
+    separator = "," if header == 1 else " "
+    for number, row in enumerate(rows, header + 1):
+        found = len(row.split(separator if header == 1 else None)) - 1
+        if found != num_names:
+            raise DataError(
+                f"{path}, line {number}: {max(found, 0)} values for {num_names} attributes; a row is an image name "
+                f"and one value (-1 or 1) per attribute of line {header}."
+            )
+    return pd.read_csv(
+        io.StringIO("\n".join(rows)),
+        sep=separator,
+        skipinitialspace=True,
+        header=None,
+        dtype={0: str},
+        keep_default_na=False,
+        low_memory=False,
+        quoting=3,
+    )
+
+
+def _check_values(path: Path, table: pd.DataFrame, wrong: np.ndarray, form: tuple[list[str], int]) -> None:
+    names, header = form
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise DataError(
+            f"{path}, line {row + header + 1}: {names[column]} of {table.iloc[row, 0]} is "
+            f"'{table.iloc[row, column + 1]}'; allowed are 1 (present) and -1 (absent), not 0."
+        )
+
+
+def _refuse_duplicates(names: Iterable[str], what: str, advice: str) -> None:
+    index = pd.Index(names)
+    repeated = index[index.duplicated()].unique()
+    if len(repeated):
+        raise DataError(f"{what} {_listed(repeated)} occurs more than once: {advice}.")
+
+
+def _refuse_difference(left: Iterable[str], right: Iterable[str], what: str) -> None:
+    only_left = pd.Index(left).difference(pd.Index(right))
+    if len(only_left):
+        raise DataError(f"{what} {_listed(only_left)}. Every image needs one row and every row one image.")
+
+
+def _listed(names: pd.Index) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(str(name) for name in names[:NAMED]) + more
