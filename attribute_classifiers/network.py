@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from attribute_classifiers.presets import ClassifierConfig
+from latentlab.checkpoint import write_tensors
 from latentlab.errors import CheckpointError, UnknownNetworkError, UsageError
 from latentlab.files import atomic_folder, file_sha256
 from latentlab.networks import Discriminator, downscale
@@ -112,7 +113,7 @@ def save_classifiers(
         OutputExistsError: the folder exists.
     """
     with atomic_folder(folder) as temporary:
-        save_file({key: value.contiguous() for key, value in classifiers.state_dict().items()}, temporary / WEIGHTS)
+        write_tensors({key: value.contiguous() for key, value in classifiers.state_dict().items()}, temporary / WEIGHTS)
         config = {
             "schema_version": SCHEMA_VERSION,
             **classifiers.config.model_dump(mode="json"),

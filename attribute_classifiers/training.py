@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from attribute_classifiers.evaluation import make_card, predict, score_attributes
 from attribute_classifiers.network import AttributeClassifiers, initialise, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
+from latentlab.checkpoint import write_tensors
 from latentlab.data import Dataset
 from latentlab.errors import CheckpointError, DataError, DivergenceError, OutputExistsError, UsageError
 from latentlab.files import atomic_file, refuse_existing
@@ -229,7 +229,7 @@ def _save_state(run: TrainingRun, path: Path) -> None:
     for index, moments in run.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": value.contiguous() for key, value in moments.items()}
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"steps_done": str(run.steps_done), "identity": _identity(run)})
+        write_tensors(tensors, temporary, {"steps_done": str(run.steps_done), "identity": _identity(run)})
 
 
 def _restore(run: TrainingRun, path: Path, *, resume: bool) -> None:

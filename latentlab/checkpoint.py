@@ -25,11 +25,23 @@ RUNS = Path("runs")
 def save_tensors(folder: Path, stem: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
     """Write `stem.safetensors` and `stem.json` into a folder; the checksum joins the description and is returned."""
     weights = folder / f"{stem}.safetensors"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
+    write_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
     sha256 = file_sha256(weights)
     description = {"schema_version": SCHEMA_VERSION, **description, "weights_sha256": sha256}
     (folder / f"{stem}.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     return sha256
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file with text in its header.
+
+    Raises:
+        CheckpointError: It cannot be written, because the disk is full, say.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be written ({error}): what was there before is untouched.") from error
 
 
 def load_tensors(folder: Path, stem: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

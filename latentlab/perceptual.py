@@ -89,6 +89,30 @@ class FeatureDistance:
         return total
 
 
+class Featured(Protocol):
+    """Attribute classifiers, as far as a distance needs them."""
+
+    name: str
+    sha256: str
+
+    @property
+    def resolution(self) -> int:
+        """R, height and width of the images they were trained on."""
+
+    def features(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Feature maps of every resolution block, from images of any size down to R / 4."""
+
+
+def classifier_distance(classifiers: Featured) -> FeatureDistance:
+    """The distance `classifier:NAME`: LPIPS's formula on the trunk features of attribute classifiers in eval mode."""
+    return FeatureDistance(
+        classifiers.features,
+        name=f"classifier:{classifiers.name}",
+        sha256=classifiers.sha256,
+        min_size=max(classifiers.resolution // 4, 1),
+    )
+
+
 def lpips_distance(
     net: LpipsNet = "vgg", *, weights_dir: Path | str | None = None, device: torch.device | str = "cpu"
 ) -> LpipsDistance:

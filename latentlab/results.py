@@ -65,17 +65,31 @@ class MetricResult(BaseModel):
     details: dict[str, Any] = Field(default_factory=dict)
 
     def comparable_with(self, other: "MetricResult") -> bool:
-        """Whether both were measured by the same protocol (networks, seeds and sample counts may differ)."""
+        """Whether both were measured by the same protocol; networks and seeds may differ.
+
+        A number of samples that changes the value, as it does for separability, is part of the protocol.
+        """
         return self.protocol == other.protocol
 
 
 def append_results(path: Path | str, results: list[MetricResult]) -> None:
-    """Append results to a JSON-lines file, creating it and its folder if needed."""
+    """Append results to a JSON-lines file, creating it and its folder if needed.
+
+    Either all of them are appended or, on a full disk, none; an unfinished last line that a kill left is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(result.model_dump_json() + "\n" for result in results)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(lines)
+    with path.open("a+b") as file:
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        try:
+            file.write(lines.encode())
+            file.flush()
+        except OSError:
+            file.truncate(whole)
+            raise
 
 
 def read_results(path: Path | str) -> list[MetricResult]:

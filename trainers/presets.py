@@ -1,5 +1,7 @@
 """Named settings for training: everything that decides how a run comes out, as frozen and checked records."""
 
+import datetime
+from importlib.metadata import version
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,3 +121,49 @@ def networks_for(
     latent = dict.fromkeys(("z_dim", "w_dim", "mapping_fmaps"), size.latent_dim)
     build = GeneratorConfig.traditional if arch == "traditional" else GeneratorConfig
     return build(**maps, **latent, mapping_layers=mapping_depth), DiscriminatorConfig(**maps)
+
+
+def run_config(
+    preset: str,
+    *,
+    arch: Literal["style", "traditional"],
+    mapping_depth: int,
+    dataset: DatasetRecord,
+    kimg: float | None = None,
+    seed: int = 0,
+) -> RunConfig:
+    """The complete settings of a run by a preset; `kimg` replaces the preset's length of training.
+
+    A shorter or longer training stretches the schedule of growing in proportion, so that it keeps its shape.
+
+    Raises:
+        UsageError: As networks_for; or `kimg` is not positive, or the data set smaller than a minibatch.
+    """
+    generator, discriminator = networks_for(
+        preset, arch=arch, mapping_depth=mapping_depth, resolution=dataset.resolution
+    )
+    training = PRESETS[preset].training
+    if kimg is not None:
+        if kimg <= 0:
+            raise UsageError(f"--kimg {kimg}: must be more than 0.")
+        training = _stretched(training, kimg / training.total_kimg)
+    largest = max([training.schedule.minibatch_base, *training.schedule.minibatch.values()])
+    if dataset.num_images < largest:
+        raise UsageError(f"{dataset.name} has {dataset.num_images} images; training needs at least {largest}.")
+    return RunConfig(
+        preset=preset,
+        generator=generator,
+        discriminator=discriminator,
+        training=training,
+        dataset=dataset,
+        seed=seed,
+        latentlab_version=version("latentlab"),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _stretched(training: TrainingConfig, factor: float) -> TrainingConfig:
+    growth = {name: getattr(training.schedule, name) * factor for name in ("stable_kimg", "fade_kimg")}
+    times = {name: getattr(training, name) * factor for name in ("total_kimg", "tick_kimg", "snapshot_kimg")}
+    times["ema_half_life_kimg"] = training.ema_half_life_kimg * min(factor, 1)
+    return training.model_copy(update={**times, "schedule": training.schedule.model_copy(update=growth)})

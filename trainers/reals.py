@@ -19,9 +19,12 @@ CACHED_BYTES = 2 << 30  # a level of the whole data set is kept in memory up to 
 class ImageSource(Protocol):
     """What training needs of a data set (see latentlab.data)."""
 
-    resolution: int
+    @property
+    def resolution(self) -> int:
+        """R, height and width of the images."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """How many images there are."""
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """uint8 [N, R, R, 3]."""

@@ -36,11 +36,11 @@ class TrainingState:
 
 
 def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Path:
-    """Write `snapshots/KKKKKK`, KKKKKK being thousands of images; it appears complete or not at all.
+    """Write `snapshots/NNNNNNNNN`, the number of images seen; it appears complete or not at all.
 
     `record` says in network.json how the weights came about.
     """
-    folder = run / "snapshots" / f"{state.num_images // 1000:06d}"
+    folder = run / "snapshots" / f"{state.num_images:09d}"
     with atomic_folder(folder, replace=True) as temporary:
         save_generator(temporary, state.average, {**record, "num_images": state.num_images, **state.metrics})
         description = {
@@ -131,6 +131,9 @@ def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> No
         index, _, what = name.partition(".")
         moments.setdefault(int(index), {})[what] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, state in optimizer.state.items():  # fused steps walk memory: moments must lie as parameters do
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = torch.empty_like(parameter).copy_(state[name])
 
 
 def make_adam(network: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:

@@ -92,8 +92,7 @@ def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, A
     """
     config = GeneratorConfig.model_validate(_fields(static_kwargs, _GENERATOR_FIELDS, GeneratorConfig))
     generator = Generator(config)
-    expected = {**dict(_mapping_tensors(generator)), **dict(_synthesis_tensors(generator))}
-    _assign(expected, variables, optional={"lod", "G_synthesis/lod"})
+    _assign(dict(generator_tensors(generator)), variables, optional={"lod", "G_synthesis/lod"})
     generator.synthesis.lod = float(variables.get("G_synthesis/lod", variables.get("lod", np.float32(0))))
     return generator.eval().requires_grad_(False)
 
@@ -106,7 +105,7 @@ def discriminator_from_variables(variables: Variables, static_kwargs: Mapping[st
     """
     fields = _fields(static_kwargs, _DISCRIMINATOR_FIELDS, DiscriminatorConfig)
     discriminator = Discriminator(DiscriminatorConfig.model_validate(fields))
-    _assign(dict(_discriminator_tensors(discriminator)), variables, optional={"lod"})
+    _assign(dict(discriminator_tensors(discriminator)), variables, optional={"lod"})
     discriminator.lod = float(variables.get("lod", np.float32(0)))
     return discriminator.eval().requires_grad_(False)
 
@@ -136,6 +135,12 @@ def _check_fixed(key: str, value: Any) -> None:
         raise CheckpointError(f"setting {key} = {value!r}: only {allowed} is supported.")
 
 
+def generator_tensors(generator: Generator) -> Iterator[tuple[str, Tensor]]:
+    """A generator's tensors by their official names, in our layout: w_avg, mapping, synthesis."""
+    yield from _mapping_tensors(generator)
+    yield from _synthesis_tensors(generator)
+
+
 def _mapping_tensors(generator: Generator) -> Iterator[tuple[str, Tensor]]:
     yield "dlatent_avg", generator.w_avg
     for index, layer in enumerate(generator.mapping.layers):
@@ -160,7 +165,8 @@ def _synthesis_tensors(generator: Generator) -> Iterator[tuple[str, Tensor]]:
         yield from _layer_tensors(f"G_synthesis/ToRGB_lod{len(synthesis.to_rgb) - 1 - stage}", to_rgb)
 
 
-def _discriminator_tensors(discriminator: Discriminator) -> Iterator[tuple[str, Tensor]]:
+def discriminator_tensors(discriminator: Discriminator) -> Iterator[tuple[str, Tensor]]:
+    """A discriminator's tensors by their official names, in our layout."""
     for lod, from_rgb in enumerate(discriminator.from_rgb):
         yield from _layer_tensors(f"FromRGB_lod{lod}", from_rgb)
     for lod, block in enumerate(discriminator.blocks):

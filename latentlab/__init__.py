@@ -1,0 +1,52 @@
+"""How entangled is a generator's latent space, and how much does a mapping Z -> W straighten it?
+
+The public names below load their modules on first use, so importing this package loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latentlab.checkpoint import load_generator
+    from latentlab.metrics.path_length import PathSettings, perceptual_path_length
+    from latentlab.metrics.separability import linear_separability
+    from latentlab.perceptual import FeatureDistance, lpips_distance
+    from latentlab.results import MetricResult
+    from latentlab.sampling import sample
+    from latentlab.store import LatentStore
+
+_HOMES = {
+    "FeatureDistance": "latentlab.perceptual",
+    "LatentStore": "latentlab.store",
+    "MetricResult": "latentlab.results",
+    "PathSettings": "latentlab.metrics.path_length",
+    "linear_separability": "latentlab.metrics.separability",
+    "load_generator": "latentlab.checkpoint",
+    "lpips_distance": "latentlab.perceptual",
+    "perceptual_path_length": "latentlab.metrics.path_length",
+    "sample": "latentlab.sampling",
+}
+
+__all__ = [
+    "FeatureDistance",
+    "LatentStore",
+    "MetricResult",
+    "PathSettings",
+    "linear_separability",
+    "load_generator",
+    "lpips_distance",
+    "perceptual_path_length",
+    "sample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("latentlab")
+    raise AttributeError(f"module 'latentlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,88 @@
+"""The command line: one file per step, in pipeline order; a command parses, makes its library calls and prints.
+
+Nothing heavy is imported before a command runs, so that `latentlab --help` answers at once.
+"""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from latentlab.cli import classifiers, data, demo, ppl, report, sample, separability, train
+from latentlab.errors import LatentLabError
+
+PIPELINE = ("demo", "data", "train", "classifiers", "sample", "separability", "ppl", "report")  # the order of use
+EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
+
+
+class Boundary(TyperGroup):
+    """Where errors become one message and an exit status: 2 for wrong use, 1 for failure, 130 after Ctrl-C."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands, in the order in which they are used."""
+        return sorted(super().list_commands(ctx), key=PIPELINE.index)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except LatentLabError as error:
+            _complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # the reader of our output has gone: nothing to say, and nobody to say it to
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            _complain("interrupted; what was finished is kept, and the same command goes on from there.")
+            raise typer.Exit(130) from None
+
+
+def _complain(message: str) -> None:
+    print(f"latentlab: {message}", file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Boundary,
+    help="How entangled is a generator's latent space, and how much does a mapping Z -> W straighten it?",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the rich form of help pages costs a third of a second at every start
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"latentlab {version('latentlab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("demo", short_help="The whole way from images to a report, in minutes.")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("train", short_help="Train a generator.")(train.train)
+app.add_typer(classifiers.app, name="classifiers")
+app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
+app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
+app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
+app.command("report", short_help="Render results as a page and tables.")(report.report)
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m latentlab`."""
+    app()

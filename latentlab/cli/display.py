@@ -1,0 +1,163 @@
+"""What long work and tables look like: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from latentlab.progress import Progress as Callback
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class RateColumn(ProgressColumn):
+    """Units per second."""
+
+    def render(self, task: Task) -> Text:
+        """Rate of a task, empty until it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "", style="progress.data.speed")
+
+
+def bars(console: Console) -> Progress:
+    """Progress bars with counts, rate, time left and a note, for tasks with the fields `unit` and `note`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+        expand=True,
+    )
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "images") -> Iterator[Callback]:
+    """Show one piece of long work on standard error; yields the callback that the work takes."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(title, unit)
+        return
+    with bars(console) as shown:
+        task = shown.add_task(title, total=None, unit=unit, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            shown.update(task, completed=done, total=total, note=note)
+
+        yield update
+
+
+class Lines:
+    """A plain line every few seconds, for logs."""
+
+    def __init__(self, title: str, unit: str) -> None:
+        self.title, self.unit = title, unit
+        self.started = self.last = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Print if it is time, or if the work is done."""
+        now = time.monotonic()
+        self.first = done if self.first is None else self.first
+        if done < total and now - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last = now
+        rate = (done - self.first) / max(now - self.started, 1e-9)
+        left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
+        words = f", {note}" if note else ""
+        line = f"{self.title}: {done:,} of {total:,} {self.unit}, {rate:,.0f}/s{left}{words}"
+        print(line, file=sys.stderr, flush=True)
+
+
+def say(words: str) -> None:
+    """A line for the person at the terminal, on standard error, so that standard output stays a result."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """A table on standard output; numbers (all columns but the first) to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width).print(table)
+
+
+def number(value: float | None) -> str:
+    """A number with a sensible count of digits, or a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def interval(ci95: Sequence[float | None]) -> str:
+    """A 95 % interval."""
+    return f"[{number(ci95[0])}, {number(ci95[1])}]"
+
+
+class Stages:
+    """Several pieces of work under one bar for all of them; each counts by the seconds it is expected to take."""
+
+    def __init__(self, shown: Progress | None) -> None:
+        self.shown = shown
+        self.overall: TaskID | None = None
+        self.total = self.finished = 0.0
+        self.started = time.monotonic()
+
+    def plan(self, seconds: float) -> None:
+        """Say how long everything together is expected to take."""
+        self.total = seconds
+        if self.shown is not None:
+            self.overall = self.shown.add_task("[bold]Everything", total=seconds, unit="s", note="")
+
+    @contextmanager
+    def stage(self, title: str, seconds: float, unit: str = "images") -> Iterator[Callback]:
+        """Show one piece of work; yields its callback."""
+        lines = Lines(title, unit)
+        task = None if self.shown is None else self.shown.add_task(title, total=None, unit=unit, note="")
+
+        def update(done: int, total: int, note: str = "") -> None:
+            if self.shown is None or task is None or self.overall is None:
+                lines(done, total, note)
+                return
+            self.shown.update(task, completed=done, total=total, note=note)
+            self.shown.update(self.overall, completed=self.finished + seconds * done / max(total, 1))
+
+        yield update
+        self.finished += seconds
+        if self.shown is None or task is None or self.overall is None:
+            elapsed = time.monotonic() - self.started
+            say(f"{title}: done ({self.finished / max(self.total, 1):.0%} of everything, {elapsed:.0f} s so far)")
+        else:
+            self.shown.update(self.overall, completed=self.finished)
+            self.shown.update(task, visible=False)
+            self.shown.console.print(f"[green]done[/] {title}")
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """A display for a command of many stages."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Stages(None)
+        return
+    with bars(console) as shown:
+        yield Stages(shown)

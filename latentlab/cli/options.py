@@ -1,0 +1,67 @@
+"""Options that several commands share, and what their values stand for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from latentlab.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON lines instead of a table.")]
+Data = Annotated[
+    str,
+    typer.Option(help="`faces` (the embedded ones), a folder of images, or a folder in CelebA's layout."),
+]
+NumImages = Annotated[
+    int | None, typer.Option(help="Use only the first ones; all of a folder, or 30,000 embedded faces, if left out.")
+]
+Without = Annotated[
+    str | None,
+    typer.Option(
+        help="Leave a combination out of the embedded faces: `Male=1,Smiling=0` keeps no man who does not smile."
+    ),
+]
+BatchSize = Annotated[int, typer.Option(help="Changes the speed only.", min=1)]
+Results = Annotated[Path | None, typer.Option(help="The JSON-lines file to append to.")]
+
+
+Crop = Literal["auto", "center", "celeba"]
+"""How images become square."""
+
+
+def torch_device(name: str) -> "torch.device":
+    """The device that an option names.
+
+    Raises:
+        UsageError: There is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"--device {name}: no such device here; take cpu, or auto to take what there is.") from error
+    return device
+
+
+def combination(text: str | None) -> dict[str, bool] | None:
+    """`Male=1,Smiling=0` -> {"Male": True, "Smiling": False}.
+
+    Raises:
+        UsageError: The text has another form.
+    """
+    if text is None:
+        return None
+    values = {"1": True, "+1": True, "0": False, "-1": False}
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    if not all(name and value in values for name, _, value in pairs):
+        raise UsageError(f"--without {text}: expected attributes with 0 or 1, such as Male=1,Smiling=0.")
+    return {name: values[value] for name, _, value in pairs}

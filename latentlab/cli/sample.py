@@ -1,0 +1,62 @@
+"""`latentlab sample`: labelled latents of a network."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from latentlab.cli.options import BatchSize, Device, Seed, torch_device
+
+Noise = Literal["random", "const", "none"]
+"""Where the noise inputs come from."""
+
+
+def sample(
+    network: Annotated[
+        str | None, typer.Option(help="A run folder, a snapshot, or a name under runs/; the newest run if left out.")
+    ] = None,
+    classifiers: Annotated[
+        str | None,
+        typer.Option(help="A classifier folder or a name under classifiers/, or `none`; the newest if left out."),
+    ] = None,
+    num_samples: Annotated[int, typer.Option(help="Rows; the paper takes 200,000.", min=1)] = 20_000,
+    out: Annotated[Path | None, typer.Option(help="The store; run.h5 in the run folder if left out.")] = None,
+    noise: Annotated[Noise, typer.Option(help="random, as in every published measurement; const; none.")] = "random",
+    truncation: Annotated[float, typer.Option(help="Truncation psi; 1 for none, as in every measurement.")] = 1.0,
+    images: Annotated[bool, typer.Option("--images", help="Keep the images, too.")] = False,
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Sample latents, make their images, label these, and write z, w and logits to a store.
+
+    Killed and run again, it goes on where it was.
+    Example: `latentlab sample --network runs/style-8 --classifiers classifiers/quick --num-samples 20000`
+    """
+    from attribute_classifiers.network import load_classifiers, newest_classifiers
+    from latentlab.cli.display import progress_bar, say
+    from latentlab.cli.networks import beside, open_network
+    from latentlab.sampling import sample as sample_store
+
+    chosen = torch_device(device)
+    generator, name, folder = open_network(network, chosen)
+    labels = classifiers or str(newest_classifiers())
+    labeller = None if labels == "none" else load_classifiers(labels, device=chosen)
+    say(f"network {name.name}, classifiers {labeller.name if labeller else 'none'}")
+    path = out or beside(folder, "run.h5")
+    with progress_bar("Sampling") as progress:
+        sample_store(
+            generator,
+            path,
+            network=name,
+            labeller=labeller,
+            num_samples=num_samples,
+            seed=seed,
+            batch_size=batch_size,
+            noise_mode=noise,
+            truncation_psi=truncation,
+            with_images=images,
+            device=chosen,
+            progress=progress,
+        )
+    print(f"{path}: {num_samples:,} samples of {name.name}")

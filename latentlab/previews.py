@@ -1,0 +1,58 @@
+"""Images that a report shows: samples, and walks between the same pairs of latents in Z and in W."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from latentlab.files import atomic_file
+from latentlab.images import to_uint8
+from latentlab.latents import lerp, sample_z, slerp
+from latentlab.protocols import GeneratorLike, has_mapping, synthesize
+
+NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
+
+
+def save_previews(path: Path | str, generator: GeneratorLike, *, seed: int = 0, sha256: str) -> None:
+    """Write previews.npz (docs/architecture.md) for a generator in eval mode; `sha256` says which weights it shows."""
+    arrays = render_previews(generator, seed=seed)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, network_sha256=np.array(sha256), **arrays)
+
+
+def previews_show(path: Path | str, sha256: str) -> bool:
+    """Whether a previews.npz exists, is readable and shows the network with these weights."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return "network_sha256" in stored.files and str(stored["network_sha256"]) == sha256
+    except (OSError, ValueError):
+        return False
+
+
+@torch.inference_mode()
+def render_previews(generator: GeneratorLike, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """uint8 arrays `samples` [N, H, W, C], `interpolation_z` and, with a mapping, `interpolation_w` [P, S, H, W, C].
+
+    No truncation; fresh noise for every sample, the same noise along a walk.
+    """
+    device = torch.device(generator.w_avg.device)
+    rows = slice(0, NUM_SAMPLES)
+    ws = generator.mapping(sample_z(seed, rows, generator.z_dim, stream="preview").to(device))
+    arrays = {"samples": to_uint8(synthesize(generator, [ws], rows=rows, seed=seed, stream="preview-noise")[0])}
+    spaces: tuple[Literal["z", "w"], ...] = ("z", "w") if has_mapping(generator) else ("z",)
+    return arrays | {f"interpolation_{space}": _walk(generator, space, seed, device) for space in spaces}
+
+
+def _walk(generator: GeneratorLike, space: Literal["z", "w"], seed: int, device: torch.device) -> np.ndarray:
+    """Equal steps from one end to the other: slerp before the mapping in Z, lerp after it in W."""
+    rows = slice(0, NUM_PAIRS)
+    z0, z1 = (sample_z(seed, rows, generator.z_dim, stream=name).to(device) for name in ("walk-z0", "walk-z1"))
+    steps = torch.linspace(0, 1, NUM_STEPS).tolist()
+    if space == "z":
+        views = [generator.mapping(slerp(z0, z1, step)) for step in steps]
+    else:
+        w0, w1 = generator.mapping(z0), generator.mapping(z1)
+        views = [lerp(w0, w1, step) for step in steps]
+    images = synthesize(generator, views, rows=rows, seed=seed, stream="walk-noise")
+    return np.stack([to_uint8(step) for step in images], axis=1)

@@ -1,0 +1,98 @@
+"""The command line itself: help, exit codes, laziness; and that the documentation shows commands that exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from latentlab.cli import app
+from latentlab.cli.display import Lines
+from latentlab.cli.options import combination
+from latentlab.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [
+    ["demo"], ["data", "faces"], ["train"], ["classifiers", "train"], ["classifiers", "card"], ["sample"],
+    ["separability"], ["ppl"], ["report"],
+]  # fmt: skip
+
+
+def _leaves(command, path=()):
+    if not hasattr(command, "commands"):
+        return [list(path)]
+    return [leaf for name, sub in command.commands.items() for leaf in _leaves(sub, (*path, name))]
+
+
+def test_these_are_all_commands():
+    assert sorted(_leaves(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_with_an_example(command):
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    assert f"latentlab {' '.join(command)}" in result.output.split("Example:")[1]
+
+
+def test_help_loads_no_torch():
+    script = "import sys; sys.argv = ['latentlab', '--help']\nfrom latentlab.cli import main\n"
+    script += "try: main()\nexcept SystemExit: pass\n"
+    script += "print(sorted({'torch', 'numpy', 'pandas', 'matplotlib', 'sklearn', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "latentlab", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"latentlab \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_unknown_option_exits_with_2():
+    assert CliRunner().invoke(app, ["train", "--mapping-dept", "8"]).exit_code == 2
+
+
+def test_public_names_are_there():
+    import latentlab
+
+    for name in latentlab.__all__:
+        assert getattr(latentlab, name).__doc__, name
+    with pytest.raises(AttributeError, match="nothing"):
+        latentlab.nothing  # noqa: B018
+
+
+def test_combinations():
+    assert combination("Male=1, Smiling=0") == {"Male": True, "Smiling": False}
+    assert combination(None) is None
+    with pytest.raises(UsageError, match="such as Male=1,Smiling=0"):
+        combination("Male")
+
+
+def test_plain_lines_tell_rate_and_end(capsys):
+    lines = Lines("Sampling", "images")
+    lines(0, 10)
+    lines(5, 10)
+    lines(10, 10, "done")
+    assert re.fullmatch(r"Sampling: 10 of 10 images, [\d,]+/s, done\n", capsys.readouterr().err)
+
+
+def _shown_commands():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in re.findall(r"^(?:\$ )?latentlab ((?:.*\\\n)*.*)$", block, re.MULTILINE):
+                yield pytest.param(line.replace("\\\n", " ").split("#")[0].split(), id=f"{page.name}: {line[:50]}")
+
+
+@pytest.mark.parametrize("words", list(_shown_commands()))
+def test_documented_commands_have_these_names_and_options(words):
+    command, path = typer.main.get_command(app), []
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, words
+        command = command.commands[words.pop(0)]
+        path.append(command.name)
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    used = {word.split("=")[0] for word in words if word.startswith("--")}
+    assert used <= known | {"--help"}, used - known

@@ -1,0 +1,321 @@
+"""Training against recordings of the official code; runs that are stopped, killed and resumed."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from latentlab.checkpoint import load_generator, snapshots
+from latentlab.errors import CheckpointError, DivergenceError, LatentLabError, UsageError
+from latentlab.interop.stylegan import (
+    discriminator_from_variables,
+    discriminator_tensors,
+    generator_from_variables,
+    generator_tensors,
+)
+from latentlab.networks import upscale
+from trainers.ema import decay, update_average
+from trainers.loop import train
+from trainers.losses import discriminator_loss, generator_loss, gradient_penalty
+from trainers.presets import PRESETS, DatasetRecord, run_config
+from trainers.reals import fade, shuffled
+from trainers.schedule import Schedule, phase_at
+from trainers.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+# ----------------------------------------------------------------------------------------- against the official code
+
+
+@pytest.mark.parametrize("lod", ["0", "0.5"])
+def test_losses_and_gradients(recording, lod):
+    io, cases = recording("losses.npz"), {case["key"]: case for case in recording("losses.json")["cases"]}
+    generator = generator_from_variables(recording("style_d8_vars.npz"), recording("style_d8.json")["static_kwargs"])
+    discriminator = discriminator_from_variables(
+        recording("d_basic_vars.npz"), recording("d_basic.json")["static_kwargs"]
+    )
+    generator.synthesis.lod = discriminator.lod = float(lod)
+    names_g = {id(tensor): name for name, tensor in generator_tensors(generator)}
+    names_d = {id(tensor): name for name, tensor in discriminator_tensors(discriminator)}
+
+    def check(network, names, key, loss):
+        network.zero_grad()
+        loss.mean().backward()
+        expected = dict(zip(cases[key]["grad_norm_names"], io[f"{key}/grad_norms"], strict=True))
+        norms = {names[id(p)]: 0.0 if p.grad is None else float(p.grad.norm()) for p in network.parameters()}
+        assert norms.keys() == expected.keys()
+        for name, norm in norms.items():
+            assert norm == pytest.approx(expected[name], rel=2e-3, abs=1e-6), name
+
+    fakes = generator(torch.from_numpy(io["latents"]), noise_mode="const").detach()
+    key = f"style_d8/lod{lod}/G_logistic_nonsaturating"
+    generator.requires_grad_(True)
+    loss = generator_loss(discriminator(generator(torch.from_numpy(io["latents"]), noise_mode="const")))
+    np.testing.assert_allclose(loss.detach(), io[f"{key}/loss"][:, 0], rtol=1e-5)
+    check(generator, names_g, key, loss)
+
+    key = f"style_d8/lod{lod}/D_logistic_simplegp"
+    discriminator.requires_grad_(True)
+    reals = torch.from_numpy(io["reals"]).requires_grad_(True)
+    scores_real = discriminator(reals)
+    loss, penalty = discriminator_loss(scores_real, discriminator(fakes)), gradient_penalty(scores_real, reals)
+    np.testing.assert_allclose(penalty.detach(), io[f"{key}/r1_penalty"], rtol=1e-4)
+    total = loss + penalty * 5
+    assert total.mean().item() == pytest.approx(float(io[f"{key}/loss"].mean()), rel=1e-5)
+    check(discriminator, names_d, key, total)
+
+
+@pytest.mark.parametrize(("resolution", "file"), [(1024, "training_schedule.json"), (32, None), (256, None)])
+def test_schedule(recording, resolution, file):
+    rows = recording(file)["rows"] if file else recording("training_schedule_extra.json")[str(resolution)]
+    assert len(rows) > 20
+    for row in rows:
+        phase = phase_at(Schedule(), resolution, row["cur_nimg"])
+        expected = (row["lod"], row["resolution"], row["minibatch"], row["G_lrate"])
+        assert (phase.lod, phase.resolution, phase.minibatch, phase.learning_rate) == pytest.approx(expected), row
+
+
+def test_average_rule(recording):
+    for minibatch, beta in recording("ema.json")["beta_for_minibatch"].items():
+        assert decay(int(minibatch), 10) == pytest.approx(beta, rel=1e-12)
+    old, new = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    with torch.no_grad():
+        new.weight.fill_(3.0)
+        new.running_mean.fill_(5.0)
+    update_average(old, new, 0.75)
+    assert old.weight.tolist() == [1.5, 1.5]  # averaged: 3 + (1 - 3) * 0.75
+    assert old.running_mean.tolist() == [5.0, 5.0]  # copied
+
+
+def test_fading_of_real_images(recording):
+    io = recording("process_reals.npz")
+    for key in (key for key in io if "_lod" in key):
+        images, lod = torch.from_numpy(io[key.partition("_")[0]]).float(), float(key.partition("_lod")[2])
+        faded = upscale(fade(images * (2 / 255) - 1, lod), 2 ** int(lod))
+        np.testing.assert_allclose(faded[: len(io[key])], io[key], atol=2e-6, err_msg=key)
+
+
+# ------------------------------------------------------------------------------------------------------- own rules
+
+
+def test_every_epoch_shows_every_image_once():
+    order = shuffled(0, 30, 10, seed=3)
+    assert all(sorted(order[start : start + 10]) == list(range(10)) for start in (0, 10, 20))
+    np.testing.assert_array_equal(shuffled(7, 12, 10, seed=3), order[7:19])
+    assert not np.array_equal(order, shuffled(0, 30, 10, seed=4))
+
+
+def test_gradients_of_r1_at_a_level_are_those_of_full_size(tiny_run, squares):
+    trainer = Trainer(tiny_run(), squares, CPU)
+    discriminator = trainer.state.discriminator
+    trainer.state.set_lod(1.0)
+    small = torch.rand(8, 3, 8, 8)
+    large = upscale(small)
+    penalties = [gradient_penalty(discriminator(x.requires_grad_(True)), x) for x in (small, large)]
+    torch.testing.assert_close(penalties[0] / 4, penalties[1])
+
+
+def test_a_run_leaves_what_the_documentation_says(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    state = train(tiny_run(), squares, run, snapshot_metrics=lambda g, n: {"swd": float(n)}, score="swd")
+    assert state.num_images == 200
+    stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [tick["resolution"] for tick in stats][::4] == [8, 16]
+    assert {"kimg", "lod", "loss_g", "loss_d", "r1", "scores_real", "scores_fake", "images_per_second"} <= stats[
+        -1
+    ].keys()
+    assert (run / "config.json").is_file()
+    assert list((run / "grids").glob("*.png"))
+    generator, name = load_generator(run)
+    assert (name.name, generator.img_resolution, generator.synthesis.lod) == ("run@000000200", 16, 0.0)
+
+
+def _weights(run):
+    return load_generator(run)[1].sha256
+
+
+def test_resumed_equals_undisturbed(tmp_path, tiny_run, squares):
+    config = tiny_run(total_kimg=0.24, tick_kimg=0.04, snapshot_kimg=0.08)
+    train(config, squares, tmp_path / "whole")
+
+    def stop_at(done, total, note=""):
+        if done >= 200:  # after the snapshot at 160 images, before the next
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(config, squares, tmp_path / "cut", progress=stop_at)
+    said = []
+    train(config, squares, tmp_path / "cut", resume=True, say=said.append)
+    assert said == ["resuming from snapshot 000000160 (0.2 kimg)"]
+    assert _weights(tmp_path / "cut") == _weights(tmp_path / "whole")
+    ticks = [[json.loads(line)["kimg"] for line in (tmp_path / name / "stats.jsonl").read_text().splitlines()]
+             for name in ("cut", "whole")]  # fmt: skip
+    assert ticks[0] == ticks[1]
+
+
+def test_damaged_newest_snapshot_is_skipped(tmp_path, tiny_run, squares):
+    run, config = tmp_path / "run", tiny_run(total_kimg=0.32, tick_kimg=0.08, snapshot_kimg=0.16)
+    train(config, squares, run)
+    whole = _weights(run)
+    weights = snapshots(run)[-1] / "training.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    said = []
+    train(config, squares, run, resume=True, say=said.append)
+    assert "is damaged" in said[0]
+    assert "000000160" in said[1]
+    assert _weights(run) == whole
+
+
+def test_only_the_newest_and_the_best_snapshots_are_kept(tmp_path, tiny_run, squares):
+    config = tiny_run(total_kimg=0.64, tick_kimg=0.08, snapshot_kimg=0.16, keep_snapshots=2)
+    scores = iter([4.0, 1.0, 3.0, 2.0])
+    train(config, squares, tmp_path / "run", snapshot_metrics=lambda g, n: {"swd": next(scores)}, score="swd")
+    assert [path.name for path in snapshots(tmp_path / "run")] == ["000000320", "000000480", "000000640"]
+
+
+def test_run_folders_are_protected(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    train(tiny_run(), squares, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="--resume"):
+        train(tiny_run(), squares, run)
+    with pytest.raises(UsageError, match=r"seed was 0 and is now 1; training.r1_gamma was 10.0 and is now 2.0"):
+        train(tiny_run(seed=1, r1_gamma=2.0), squares, run, resume=True)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        train(tiny_run(), squares, foreign)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_divergence_stops_with_the_last_good_snapshot(tmp_path, tiny_run, squares, monkeypatch):
+    run, config = tmp_path / "run", tiny_run(total_kimg=0.48, tick_kimg=0.04, snapshot_kimg=0.16)
+    original = Trainer.step
+
+    def step(trainer):
+        original(trainer)
+        if trainer.state.num_images > 200:
+            trainer.losses["loss_d"] = torch.tensor(math.nan)
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(DivergenceError, match=r"loss_d nan.*snapshot 000000160 is the last good one"):
+        train(config, squares, run)
+    assert [path.name for path in snapshots(run)] == ["000000160"]
+
+
+def test_two_processes_cannot_train_one_run(tmp_path, tiny_run, squares):
+    run, config = tmp_path / "run", tiny_run()
+
+    def again(done, total, note=""):
+        with pytest.raises(UsageError, match="another process"):
+            train(config, squares, run, resume=True)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(config, squares, run, progress=again)
+
+
+def test_full_disk_leaves_the_last_snapshot(tmp_path, tiny_run, squares, monkeypatch):
+    run, config = tmp_path / "run", tiny_run(total_kimg=0.48, tick_kimg=0.08, snapshot_kimg=0.16)
+    written = []
+
+    def save_file(tensors, path, metadata):
+        if len(written) > 2:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(path)
+        original(tensors, path, metadata)
+
+    import latentlab.checkpoint as module
+
+    original = module.save_file
+    monkeypatch.setattr(module, "save_file", save_file)
+    with pytest.raises(CheckpointError, match="No space left"):
+        train(config, squares, run)
+    assert [path.name for path in (run / "snapshots").iterdir()] == ["000000160"]
+    monkeypatch.undo()
+    assert train(config, squares, run, resume=True).num_images == 480
+
+
+def test_impossible_settings():
+    data = DatasetRecord(name="few", fingerprint="f", num_images=10, resolution=32)
+    with pytest.raises(UsageError, match="--mapping-depth -1"):
+        run_config("quick", arch="style", mapping_depth=-1, dataset=data)
+    with pytest.raises(UsageError, match="--resolution 48"):
+        run_config("quick", arch="style", mapping_depth=1, dataset=data.model_copy(update={"resolution": 48}))
+    with pytest.raises(UsageError, match="needs at least 32"):
+        run_config("quick", arch="style", mapping_depth=1, dataset=data)
+    with pytest.raises(UsageError, match="--kimg 0"):
+        run_config("quick", arch="style", mapping_depth=1, dataset=data, kimg=0)
+    with pytest.raises(UsageError, match="expected one of quick, small, paper"):
+        run_config("tiny", arch="style", mapping_depth=1, dataset=data)
+
+
+def test_shorter_training_keeps_the_shape_of_the_schedule():
+    data = DatasetRecord(name="many", fingerprint="f", num_images=1000, resolution=32)
+    full, half = (
+        run_config("quick", arch="style", mapping_depth=1, dataset=data, kimg=kimg).training
+        for kimg in (None, PRESETS["quick"].training.total_kimg / 2)
+    )
+    for fraction in (0.1, 0.35, 0.6, 0.9):
+        lods = [phase_at(t.schedule, 32, round(t.total_kimg * 1000 * fraction)).lod for t in (full, half)]
+        assert lods[0] == pytest.approx(lods[1], abs=1e-3)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from pathlib import Path
+from conftest import Squares
+from trainers.loop import train
+from trainers.presets import RunConfig
+torch.set_num_threads(1)
+train(RunConfig.model_validate_json(Path({config!r}).read_text()), Squares(), Path({run!r}), resume=True)
+"""
+
+
+def _process(tmp_path, config, run):
+    (tmp_path / "c.json").write_text(config.model_dump_json())
+    script = SCRIPT.format(tests=os.path.dirname(__file__), config=str(tmp_path / "c.json"), run=str(run))  # noqa: PTH120
+    return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+
+
+def _until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_or_interrupted_process_goes_on_exactly(tmp_path, tiny_run, squares, how):
+    config = tiny_run(total_kimg=1.28, tick_kimg=0.04, snapshot_kimg=0.16)
+    run = tmp_path / "run"
+    process = _process(tmp_path, config, run)
+    _until(lambda: (run / "stats.jsonl").is_file() and len((run / "stats.jsonl").read_text().splitlines()) > 9)
+    process.send_signal(how)
+    process.communicate()
+    assert process.returncode != 0
+    interrupted_at = [path.name for path in snapshots(run)]
+    assert "000001280" not in interrupted_at
+    train(config, squares, run, resume=True)
+    train(config, squares, tmp_path / "whole")
+    assert _weights(run) == _weights(tmp_path / "whole")
+
+
+def test_unreadable_run_is_an_error_not_a_crash(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not readable JSON"):
+        train(tiny_run(), squares, run, resume=True)
+    assert issubclass(CheckpointError, LatentLabError)
