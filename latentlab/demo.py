@@ -107,7 +107,7 @@ class Demo:
         for stage in plan:
             with display.stage(stage.title, stage.seconds, stage.unit) as progress:
                 stage.work(progress)
-        return self.report()
+        return self.root / "report" / "index.html"
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The main table: columns and rows of text, 95 % intervals in brackets."""
@@ -116,26 +116,28 @@ class Demo:
             results = newest(read_results(self._run(subject) / "results.jsonl"))
             for space in subject.spaces:
                 names = (f"ppl_{space}full", f"ppl_{space}end", f"ls_{space}")
-                rows.append([subject.name, space.upper(), *(_cell(results[name]) for name in names)])
-        return ["generator", "space", "path length, full", "path length, end", "separability"], rows
+                cells = [_cell(results[name]) for name in names]
+                rows.append([subject.name, space.upper(), *cells, _valid(results[names[-1]])])
+        return ["generator", "space", "path length, full", "path length, end", "separability", "attributes"], rows
 
-    def report(self) -> Path:
+    def report(self, progress: Progress) -> None:
         """Render the report on what is there."""
         kimg = PRESETS[PRESET].training.total_kimg
         notes = [
             f"Both generators were trained for only {kimg:,.0f},000 images ({kimg / 25_000:.2%} of the paper's 25 "
-            f"million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their images are blurred, and the numbers "
+            f"million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their images lack detail, and the numbers "
             "describe these two small networks, not the methods at their best.",
             f"Separability rests on {NUM_SAMPLES:,} samples (paper: 200,000), path length on {NUM_PAIRS:,} pairs "
             "(paper: 100,000) and on a distance over the features of attribute classifiers instead of LPIPS.",
         ]
-        return render_report(
+        render_report(
             [read_run(self._run(subject)) for subject in SUBJECTS],
             self.root / "report",
             cards=[read_card(self.classifiers)],
             notes=notes,
             overwrite=True,
         )
+        progress(1, 1)
 
     def _refuse_foreign_folder(self) -> None:
         marker = self.root / MARKER
@@ -153,10 +155,12 @@ class Demo:
         return self.root / "runs" / subject.name
 
     def _stages(self) -> Iterator[Stage]:
-        yield Stage("Embedded faces", 20, "faces", self._read)
-        yield Stage("Attribute classifiers", 110, "images", self._train_classifiers)
+        yield Stage("Embedded faces", 15, "faces", self._read)
+        yield Stage("Attribute classifiers", 75, "images", self._train_classifiers)
         for subject in SUBJECTS:
-            yield Stage(f"Training {subject.name}", 150, "images", partial(self._train, subject))
+            yield Stage(
+                f"Training {subject.name}", 200 if subject.depth else 150, "images", partial(self._train, subject)
+            )
             yield Stage(f"Sampling {subject.name}", 25, "images", partial(self._sample, subject))
             yield Stage(f"Separability of {subject.name}", 10, "attributes", partial(self._separate, subject))
             for space in subject.spaces:
@@ -168,7 +172,8 @@ class Demo:
                         "pairs",
                         partial(self._measure_path, subject, settings),
                     )
-            yield Stage(f"Pictures of {subject.name}", 3, "networks", partial(self._preview, subject))
+            yield Stage(f"Pictures of {subject.name}", 2, "networks", partial(self._preview, subject))
+        yield Stage("Report", 15, "pages", self.report)
 
     def _read(self, progress: Progress) -> None:
         self._dataset = open_dataset("faces", resolution=RESOLUTION, progress=progress)
@@ -262,8 +267,11 @@ class Demo:
 
 def _cell(result: MetricResult) -> str:
     low, high = result.ci95
-    partial = "*" if result.details.get("num_valid", 40) < len(result.details.get("attributes", [])) else ""
     if result.value is None or low is None or high is None:
         return "–"
     digits = ".0f" if result.value >= 100 else ".2f"
-    return f"{result.value:{digits}}{partial} [{low:{digits}}, {high:{digits}}]"
+    return f"{result.value:{digits}} [{low:{digits}}, {high:{digits}}]"
+
+
+def _valid(result: MetricResult) -> str:
+    return f"{result.details['num_valid']} of {len(result.details['attributes'])}"

@@ -8,20 +8,13 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 from urllib.error import URLError
 
-import lpips
 import torch
-import torchvision
 from torch import nn
 
 from latentlab.errors import UsageError, WeightsError
 from latentlab.files import file_sha256
 
 LpipsNet = Literal["vgg", "alex", "squeeze"]
-_TRUNKS = {
-    "vgg": torchvision.models.VGG16_Weights.IMAGENET1K_V1,
-    "alex": torchvision.models.AlexNet_Weights.IMAGENET1K_V1,
-    "squeeze": torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
-}
 MIN_SIZES = {"vgg": 16, "alex": 31, "squeeze": 17}
 """Smallest images the trunks can be run on."""
 _DOWNLOAD_TIMEOUT = 30.0
@@ -133,6 +126,8 @@ def lpips_distance(
     """
     if net not in get_args(LpipsNet):
         raise UsageError(f"there is no LPIPS network {net!r}; take one of {', '.join(get_args(LpipsNet))}.")
+    import lpips  # it and torchvision take seconds to load, which only who needs LPIPS should wait for
+
     path = _find_trunk(net, None if weights_dir is None else Path(weights_dir))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # lpips still uses torchvision's deprecated `pretrained`
@@ -145,9 +140,17 @@ def lpips_distance(
     return LpipsDistance(model, name=f"lpips-{net}{custom}", sha256=combined, min_size=MIN_SIZES[net])
 
 
+def _trunk_url(net: LpipsNet) -> str:
+    from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
+
+    weights = {"vgg": VGG16_Weights, "alex": AlexNet_Weights, "squeeze": SqueezeNet1_1_Weights}
+    url: str = weights[net].IMAGENET1K_V1.url
+    return url
+
+
 def _find_trunk(net: LpipsNet, weights_dir: Path | None) -> Path:
     """The trunk's file, downloaded if need be."""
-    url = _TRUNKS[net].url
+    url = _trunk_url(net)
     name = url.rsplit("/", 1)[1]
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     for folder in (weights_dir, cache):

@@ -29,4 +29,6 @@ def demo(
         page = study.run(display)
     columns, rows = study.table()
     print_table(columns, rows)
+    print("95 % intervals in brackets; lower is better. Separability runs over the attributes that both occur and are")
+    print("absent among the most confident samples, and compares only over the same ones.")
     print(f"Report: {page}")

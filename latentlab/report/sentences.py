@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentlab.report.comparison import compare
+from latentlab.report.comparison import attribute_counts, compare
 from latentlab.report.formatting import attribute, count, listing, number, plain, times
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_SAMPLES
@@ -73,12 +73,18 @@ def _separability_clause(run: ReportRun) -> tuple[str, str] | None:
         "higher": "its attributes separate worse in W",
         "open": "it is open in which space its attributes separate better",
     }.get(comparison.verdict, "separability cannot be compared")
-    return f"{claim} (separability {number(z.value)} in Z, {number(w.value)} in W)", comparison.reason
+    return f"{claim} (separability {number(z.value)} in Z, {number(w.value)} in W{_scored_part(w)})", comparison.reason
+
+
+def _scored_part(result: MetricResult) -> str:
+    """`, over 26 of 40 attributes` for a score that leaves some out, else nothing."""
+    counts = attribute_counts(result)
+    return "" if counts is None or counts[0] == counts[1] else f", over {counts[0]} of {counts[1]} attributes"
 
 
 def _without_mapping(run: ReportRun) -> str:
     parts = [
-        f"{name if 'PPL' in name else name.lower()} {number(result.value)}"
+        f"{name if 'PPL' in name else name.lower()} {number(result.value)}{_scored_part(result)}"
         for name, metric in COLUMNS.items()
         if (result := run.newest.get(metric.format("z"))) is not None
     ]
