@@ -127,6 +127,8 @@ class Demo:
             f"Both generators were trained for only {kimg:,.0f},000 images ({kimg / 25_000:.2%} of the paper's 25 "
             f"million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their images lack detail, and the numbers "
             "describe these two small networks, not the methods at their best.",
+            "A generator with little variety has short paths in any space: look at the samples below before comparing "
+            "one generator with the other. Z and W of the same generator show the same images.",
             f"Separability rests on {NUM_SAMPLES:,} samples (paper: 200,000), path length on {NUM_PAIRS:,} pairs "
             "(paper: 100,000) and on a distance over the features of attribute classifiers instead of LPIPS.",
         ]

@@ -35,7 +35,7 @@ def test_these_are_all_commands():
 def test_help_with_an_example(command):
     result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0
-    assert f"latentlab {' '.join(command)}" in result.output.split("Example:")[1]
+    assert f"\n    latentlab {' '.join(command)}" in result.output.split("Example:")[1]
 
 
 def test_help_loads_no_torch():

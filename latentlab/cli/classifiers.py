@@ -48,7 +48,9 @@ def train(
 ) -> None:
     """Train attribute classifiers on labelled real images, and measure them on images held out.
 
-    Example: `latentlab classifiers train --data faces --out classifiers/quick`
+    \b
+    Example:
+      latentlab classifiers train --data faces --out classifiers/quick
     """
     from attribute_classifiers.network import read_card
     from attribute_classifiers.presets import preset as preset_config
@@ -79,7 +81,9 @@ def card(
 ) -> None:
     """Show how good classifiers are, attribute by attribute.
 
-    Example: `latentlab classifiers card classifiers/quick`
+    \b
+    Example:
+      latentlab classifiers card classifiers/quick
     """
     from attribute_classifiers.network import find_classifiers, read_card
 

@@ -25,7 +25,9 @@ def faces(
 ) -> None:
     """Write the embedded faces in CelebA's layout, with their attributes and the factors behind them.
 
-    Example: `latentlab data faces --out faces --num-images 1000 --resolution 64`
+    \b
+    Example:
+      latentlab data faces --out faces --num-images 1000 --resolution 64
     """
     from latentlab.cli.display import progress_bar
     from latentlab.data.export import write_celeba_layout

@@ -17,7 +17,10 @@ def demo(
     """Train a traditional and a style-based generator on the embedded faces, and report how entangled Z and W are.
 
     About ten minutes on two CPU cores. Stopped or killed and run again, it goes on where it was.
-    Example: `latentlab demo --out demo`
+
+    \b
+    Example:
+      latentlab demo --out demo
     """
     from latentlab.cli.display import print_table, stages
     from latentlab.demo import Demo

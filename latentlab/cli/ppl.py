@@ -47,7 +47,10 @@ def ppl(
     """Measure the perceptual path length by the official finite difference; lower is better.
 
     Results are appended to the run's results.jsonl.
-    Example: `latentlab ppl --space w --sampling end --network runs/style-8 --distance classifier:classifiers/quick`
+
+    \b
+    Example:
+      latentlab ppl --space w --sampling end --network runs/style-8 --distance classifier:classifiers/quick
     """
     from latentlab.cli.display import interval, number, progress_bar, say
     from latentlab.cli.networks import beside, open_network

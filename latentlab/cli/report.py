@@ -17,7 +17,9 @@ def report(
 ) -> None:
     """Render results, samples, interpolations and training curves of runs as one self-contained page.
 
-    Example: `latentlab report runs/traditional-0 runs/style-8 --classifiers classifiers/quick --out report`
+    \b
+    Example:
+      latentlab report runs/traditional-0 runs/style-8 --classifiers classifiers/quick --out report
     """
     from attribute_classifiers.network import find_classifiers
     from latentlab.report import TITLE, read_card, read_run, render_report

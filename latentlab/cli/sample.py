@@ -31,7 +31,10 @@ def sample(
     """Sample latents, make their images, label these, and write z, w and logits to a store.
 
     Killed and run again, it goes on where it was.
-    Example: `latentlab sample --network runs/style-8 --classifiers classifiers/quick --num-samples 20000`
+
+    \b
+    Example:
+      latentlab sample --network runs/style-8 --classifiers classifiers/quick --num-samples 20000
     """
     from attribute_classifiers.network import load_classifiers, newest_classifiers
     from latentlab.cli.display import progress_bar, say

@@ -46,7 +46,10 @@ def separability(
     """Measure linear separability: exp of the summed entropies H(Y|X); 1 is perfect, lower is better.
 
     Results are appended to results.jsonl beside the store.
-    Example: `latentlab separability runs/style-8/run.h5`
+
+    \b
+    Example:
+      latentlab separability runs/style-8/run.h5
     """
     from latentlab.cli.display import progress_bar, say
     from latentlab.metrics.separability import separability_results

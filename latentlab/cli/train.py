@@ -41,7 +41,9 @@ def train(
 ) -> None:
     """Train a generator by progressive growing and leave a run folder with snapshots and sample grids.
 
-    Example: `latentlab train --mapping-depth 8 --data faces --out runs/style-8`
+    \b
+    Example:
+      latentlab train --mapping-depth 8 --data faces --out runs/style-8
     """
     from latentlab.cli.display import progress_bar, say
     from latentlab.data import open_dataset
