@@ -257,7 +257,12 @@ class Demo:
         """Whether this metric of the run's present network is among its results."""
         path = self._run(subject) / "results.jsonl"
         found = newest(read_results(path)).get(metric) if path.is_file() else None
-        return found is not None and found.network == load_generator(snapshots(self._run(subject))[-1])[1]
+        if found is None or (found.seed, found.num_samples) != (
+            self.seed,
+            NUM_SAMPLES if "ls" in metric else NUM_PAIRS,
+        ):
+            return False
+        return found.network == load_generator(snapshots(self._run(subject))[-1])[1]
 
     def _preview(self, subject: Subject, progress: Progress) -> None:
         run = self._run(subject)

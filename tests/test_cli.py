@@ -69,6 +69,8 @@ def test_combinations():
     assert combination(None) is None
     with pytest.raises(UsageError, match="such as Male=1,Smiling=0"):
         combination("Male")
+    with pytest.raises(UsageError, match="only once"):
+        combination("Male=1,Male=0")
 
 
 def test_plain_lines_tell_rate_and_end(capsys):

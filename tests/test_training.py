@@ -1,5 +1,6 @@
 """Training against recordings of the official code; runs that are stopped, killed and resumed."""
 
+import itertools
 import json
 import math
 import os
@@ -22,12 +23,12 @@ from latentlab.interop.stylegan import (
 )
 from latentlab.networks import upscale
 from trainers.ema import decay, update_average
-from trainers.loop import train
+from trainers.loop import _next, train
 from trainers.losses import discriminator_loss, generator_loss, gradient_penalty
 from trainers.presets import PRESETS, DatasetRecord, run_config
 from trainers.reals import fade, shuffled
 from trainers.schedule import Schedule, phase_at
-from trainers.trainer import Trainer
+from trainers.trainer import Trainer, step_if_finite
 
 CPU = torch.device("cpu")
 
@@ -255,8 +256,33 @@ def test_impossible_settings():
         run_config("quick", arch="style", mapping_depth=1, dataset=data)
     with pytest.raises(UsageError, match="--kimg 0"):
         run_config("quick", arch="style", mapping_depth=1, dataset=data, kimg=0)
+    with pytest.raises(UsageError, match="--kimg nan"):
+        run_config("quick", arch="style", mapping_depth=1, dataset=data, kimg=math.nan)
     with pytest.raises(UsageError, match="expected one of quick, small, paper"):
         run_config("tiny", arch="style", mapping_depth=1, dataset=data)
+
+
+@pytest.mark.parametrize("every", [0.5, 1 / 72, 0.0001, 0.3 / 7, 12.3456789])
+def test_ticks_always_move_on(every):
+    images, marks = 0, []
+    while images < 36_000 and len(marks) < 200:
+        images = _next(images, every, 36_000) + 7  # a minibatch overshoots
+        marks.append(images)
+    assert all(later > earlier for earlier, later in itertools.pairwise(marks))
+    assert _next(35_999, every, 36_000) == 36_000
+
+
+def test_a_step_with_a_gradient_that_is_not_finite_is_skipped():
+    weight = torch.nn.Parameter(torch.ones(3))
+    other = torch.nn.Parameter(torch.ones(2))
+    adam = torch.optim.Adam([weight, other], lr=0.1)
+    weight.grad, other.grad = torch.tensor([1.0, math.nan, 1.0]), torch.ones(2)
+    assert not step_if_finite(adam)
+    assert torch.equal(weight, torch.ones(3))
+    assert torch.equal(other, torch.ones(2))
+    weight.grad = torch.ones(3)
+    assert step_if_finite(adam)
+    assert (weight < 1).all()
 
 
 def test_shorter_training_keeps_the_shape_of_the_schedule():

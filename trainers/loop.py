@@ -63,7 +63,8 @@ def train(
         DivergenceError: A loss was no finite number; the last snapshot is whole.
         KeyboardInterrupt: Interrupted; a snapshot was written first.
     """
-    _claim(run, config, resume=resume)
+    refuse_taken(run, resume=resume)
+    _claim(run, config)
     try:
         with FileLock(run / ".lock", timeout=0):
             trainer = Trainer(config, source, device or torch.device("cpu"))
@@ -75,14 +76,24 @@ def train(
     return trainer.state
 
 
-def _claim(run: Path, config: RunConfig, *, resume: bool) -> None:
+def refuse_taken(run: Path, *, resume: bool) -> None:
+    """Raise unless a run can be trained in this folder: a free one, or with `resume` one that holds a run.
+
+    Raises:
+        UsageError: `run` holds a run already and `resume` is off.
+        OutputExistsError: `run` holds something else.
+    """
+    if not (run / "config.json").is_file():
+        refuse_existing(run)
+    elif not resume:
+        raise UsageError(f"{run} holds a run already: add --resume to go on with it, or name another --out.")
+
+
+def _claim(run: Path, config: RunConfig) -> None:
     path = run / "config.json"
     if path.is_file():
-        if not resume:
-            raise UsageError(f"{run} holds a run already: add --resume to go on with it, or name another --out.")
         _refuse_other_settings(path, config)
         return
-    refuse_existing(run)
     with atomic_file(path) as temporary:
         temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -155,8 +166,9 @@ def _loop(trainer: Trainer, run: Path, metrics: SnapshotMetrics, score: str | No
 
 
 def _next(images: int, every_kimg: float, total: int) -> int:
-    every = every_kimg * 1000
-    return min(round((images // every + 1) * every), total)
+    """The next multiple of `every_kimg`, in whole images and more than `images`, or the end if that comes first."""
+    every = max(round(every_kimg * 1000), 1)
+    return min((images // every + 1) * every, total)
 
 
 def _tick(trainer: Trainer, run: Path, speed: float) -> dict[str, float]:
@@ -167,7 +179,7 @@ def _tick(trainer: Trainer, run: Path, speed: float) -> dict[str, float]:
         raise DivergenceError(
             f"training diverged after {trainer.state.num_images / 1000:.1f} kimg "
             f"({', '.join(f'{name} {value:.3g}' for name, value in losses.items())}); {last}. "
-            "Try a lower learning rate or a larger r1_gamma."
+            "Resuming would repeat it: train again with another --seed, --preset or --out."
         )
     phase = trainer.phase()
     state = {"kimg": trainer.state.num_images / 1000, "lod": phase.lod, "resolution": phase.resolution}

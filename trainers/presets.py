@@ -1,6 +1,7 @@
 """Named settings for training: everything that decides how a run comes out, as frozen and checked records."""
 
 import datetime
+import math
 from importlib.metadata import version
 from typing import Literal
 
@@ -144,8 +145,8 @@ def run_config(
     )
     training = PRESETS[preset].training
     if kimg is not None:
-        if kimg <= 0:
-            raise UsageError(f"--kimg {kimg}: must be more than 0.")
+        if not 0 < kimg < math.inf:
+            raise UsageError(f"--kimg {kimg}: must be a number of more than 0.")
         training = _stretched(training, kimg / training.total_kimg)
     largest = max([training.schedule.minibatch_base, *training.schedule.minibatch.values()])
     if dataset.num_images < largest:

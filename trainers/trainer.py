@@ -24,6 +24,15 @@ def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
     return torch.cat([ws[:, :cutoff], ws2[:, cutoff:]], dim=1)
 
 
+def step_if_finite(optimizer: torch.optim.Optimizer) -> bool:
+    """Take the step, unless a gradient is not finite: then it is skipped as a whole (official tflib.Optimizer)."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
+    if finite:
+        optimizer.step()
+    return finite
+
+
 class Trainer:
     """One run: networks, optimisers and data, and the single steps."""
 
@@ -97,7 +106,7 @@ class Trainer:
         loss = generator_loss(state.discriminator(self._fakes(phase, rng))).mean()
         state.optimizer_g.zero_grad()
         loss.backward()
-        state.optimizer_g.step()
+        step_if_finite(state.optimizer_g)
         state.discriminator.requires_grad_(True)
         self.losses["loss_g"] = loss.detach()
 
@@ -120,7 +129,7 @@ class Trainer:
             self.losses["r1"] = penalty.detach()
         state.optimizer_d.zero_grad()
         loss.backward()
-        state.optimizer_d.step()
+        step_if_finite(state.optimizer_d)
 
 
 def _place(network: nn.Module, device: torch.device) -> None:

@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that `latentlab --help` answers at once.
 """
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -15,6 +16,14 @@ from latentlab.errors import LatentLabError
 
 PIPELINE = ("demo", "data", "train", "classifiers", "sample", "separability", "ppl", "report")  # the order of use
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
+
+
+AFTER_INTERRUPT = {
+    "demo": "; what was finished is kept, and the same command goes on from there",
+    "sample": "; finished rows are kept, and the same command goes on from there",
+    "train": "; the same command with --resume goes on from the newest snapshot",
+    "classifiers": "; the same command with --resume goes on from where training was last saved",
+}
 
 
 class Boundary(TyperGroup):
@@ -35,15 +44,21 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.")
+            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.{_remedy(error)}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            _complain("interrupted; what was finished is kept, and the same command goes on from there.")
+            _complain(f"interrupted{AFTER_INTERRUPT.get(str(ctx.invoked_subcommand), '; nothing was changed')}.")
             raise typer.Exit(130) from None
 
 
 def _complain(message: str) -> None:
     print(f"latentlab: {message}", file=sys.stderr)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return " The disk is full; nothing half-written was left. Make room and run the command again."
+    return ""
 
 
 app = typer.Typer(

@@ -98,11 +98,15 @@ def print_card(card: dict[str, Any]) -> None:
     table = card_table(card)
     print_table([*map(str, table.columns)], [[_cell(value) for value in row] for row in table.itertuples(index=False)])
     mean = card["mean_balanced_accuracy"]
-    weak = [row["name"] for row in card["attributes"] if row["weak"]]
+    measured = [row for row in card["attributes"] if row["balanced_accuracy"] is not None]
+    unmeasured = [row["name"] for row in card["attributes"] if row["balanced_accuracy"] is None]
+    weak = [row["name"] for row in measured if row["weak"]]
     print(f"{card['name']}: {card['trunk']} trunk, trained on {card['num_train']:,} images of "
           f"{card['dataset']['name']}, measured on {card['num_held_out']:,} held out.")  # fmt: skip
     print(f"Mean balanced accuracy {mean:.3f}." if mean is not None else "No attribute could be measured.")
     print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}." if weak else "No attribute is weak (below 0.7).")
+    if unmeasured:
+        print(f"Not measured, because the held-out images show one class only: {', '.join(unmeasured)}.")
 
 
 def _cell(value: object) -> str:

@@ -79,9 +79,10 @@ class Lines:
             return
         self.last = now
         rate = (done - self.first) / max(now - self.started, 1e-9)
+        speed = f", {rate:,.0f}/s" if rate >= 1 else ""
         left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
         words = f", {note}" if note else ""
-        line = f"{self.title}: {done:,} of {total:,} {self.unit}, {rate:,.0f}/s{left}{words}"
+        line = f"{self.title}: {done:,} of {total:,} {self.unit}{speed}{left}{words}"
         print(line, file=sys.stderr, flush=True)
 
 

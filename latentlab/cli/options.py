@@ -64,4 +64,6 @@ def combination(text: str | None) -> dict[str, bool] | None:
     pairs = [part.strip().partition("=") for part in text.split(",")]
     if not all(name and value in values for name, _, value in pairs):
         raise UsageError(f"--without {text}: expected attributes with 0 or 1, such as Male=1,Smiling=0.")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise UsageError(f"--without {text}: every attribute may be named only once.")
     return {name: values[value] for name, _, value in pairs}

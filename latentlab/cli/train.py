@@ -46,12 +46,18 @@ def train(
       latentlab train --mapping-depth 8 --data faces --out runs/style-8
     """
     from latentlab.cli.display import progress_bar, say
+
+    run = out or Path("runs") / f"{arch}-{mapping_depth}"
+    say(f"{arch} generator, {mapping_depth} mapping layers, {resolution} px: {run}")
+
     from latentlab.data import open_dataset
     from latentlab.metrics.sliced_wasserstein import snapshot_metric
+    from trainers.loop import refuse_taken
     from trainers.loop import train as train_run
     from trainers.presets import networks_for
 
     networks_for(preset, arch=arch, mapping_depth=mapping_depth, resolution=resolution)  # complain before loading
+    refuse_taken(run, resume=resume)
     chosen = torch_device(device)
     with progress_bar("Reading images") as progress:
         dataset = open_dataset(
@@ -62,7 +68,6 @@ def train(
             missing=combination(without),
             progress=progress,
         )
-    run = out or Path("runs") / f"{arch}-{mapping_depth}"
     config = _config(dataset, arch=arch, depth=mapping_depth, preset=preset, kimg=kimg, seed=seed)
     with progress_bar("Training") as progress:
         state = train_run(
