@@ -10,7 +10,6 @@ from PIL import Image
 
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
 from latentlab.data.celeba import IMAGE_FOLDERS, TEXT_FILE
-from latentlab.data.dataset import check_resolution
 from latentlab.data.embedded import DEFAULT_COUNT, Selection, draw_in_chunks
 from latentlab.data.faces import FACTOR_NAMES, Faces
 from latentlab.errors import UsageError
@@ -32,10 +31,9 @@ def write_celeba_layout(
     Opening the folder gives the same images and labels as opening "faces" with the same arguments.
 
     Raises:
-        UsageError: the resolution or the number of images is not allowed.
+        UsageError: the resolution (16 to 256) or the number of images is not allowed.
         OutputExistsError: `out` exists already.
     """
-    check_resolution(resolution)
     if num_images < 1:
         raise UsageError(f"{num_images} images asked for: at least 1 is needed.")
     selection = Selection(seed, num_images, tuple(sorted((missing or {}).items())))
