@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
             snapshot_kimg=6,
         ),
     ),
-    # Hours on two CPU cores, minutes on a GPU, at 32x32 to 64x64.
+    # For a GPU, or a night on two CPU cores, at 32x32 to 64x64; its results have not been measured yet.
     "small": Preset(
         latent_dim=128,
         fmap_base=1024,
@@ -98,7 +98,7 @@ PRESETS: dict[str, Preset] = {
             snapshot_kimg=50,
         ),
     ),
-    # The paper's: 25 million images, the official schedule for eight GPUs.
+    # The paper's: 25 million images, the official schedule for eight GPUs; not run yet.
     "paper": Preset(latent_dim=512, fmap_base=8192, fmap_max=512, training=TrainingConfig()),
 }
 

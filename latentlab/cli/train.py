@@ -26,7 +26,7 @@ def train(
     data: Data = "faces",
     resolution: Annotated[int, typer.Option(help="A power of two from 8 to 1024.")] = 32,
     preset: Annotated[
-        Preset, typer.Option(help="quick: minutes on a CPU; small: hours, or minutes on a GPU; paper: the paper's.")
+        Preset, typer.Option(help="quick: minutes on a CPU; small: for a GPU; paper: the paper's.")
     ] = "quick",
     kimg: Annotated[
         float | None, typer.Option(help="Thousands of real images to train with; the preset's if left out.")
