@@ -1,7 +1,7 @@
 """`latentlab separability`: how well hyperplanes in Z and W tell the attributes apart."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -83,19 +83,30 @@ def _print(measured: list["MetricResult"]) -> None:
     by_space = [{row["name"]: row for row in result.details["attributes"]} for result in measured]
     spaces = [result.metric.removeprefix("ls_").upper() for result in measured]
     columns = ["attribute", "positive", "H(Y)"]
-    columns += [f"{what} {space}" for space in spaces for what in ("H(Y|X)", "95 %", "accuracy")]
+    columns += [heading for space in spaces for heading in (f"H(Y|X) {space} [95 %]", f"acc. {space}")]
     rows = []
     for name, first in by_space[0].items():
-        row = [name, number(first["share_positive"]), number(first["entropy_bits"])]
-        for entry in (rows_of[name] for rows_of in by_space):
-            valid = entry["valid"]
-            row += [number(entry["conditional_entropy_bits"]), interval(entry["ci95"]) if valid else entry["reason"]]
-            row.append(number(entry["accuracy"]))
-        rows.append(row)
+        cells = [cell for rows_of in by_space for cell in _cells(rows_of[name])]
+        rows.append([name, _fixed(first["share_positive"]), _fixed(first["entropy_bits"]), *cells])
     print_table(columns, rows, title=f"Entropies in bits, {measured[0].network.name}")
+    for reason in sorted({row["reason"] for row in by_space[0].values() if row["reason"]}):
+        names = [name for name, row in by_space[0].items() if row["reason"] == reason]
+        print(f"{', '.join(names)}: {reason}.")
     for result in measured:
         total, valid = len(result.details["attributes"]), result.details["num_valid"]
         partial = "" if valid == total else f" over {valid} of {total} valid attributes: not comparable with others"
         print(f"{METRICS[result.metric]}: {number(result.value)} {interval(result.ci95)}{partial}")
     protocol = measured[0].protocol
     print(f"protocol {protocol['name']}, confidence by {protocol['confidence']}, {measured[0].num_samples:,} samples")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """An attribute's entropy with its interval, and its accuracy, in one space."""
+    if row["conditional_entropy_bits"] is None:
+        return ["–", "–"]
+    low, high = (_fixed(end) for end in row["ci95"])
+    return [f"{_fixed(row['conditional_entropy_bits'])} [{low}, {high}]", _fixed(row["accuracy"])]
+
+
+def _fixed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
