@@ -24,7 +24,7 @@ from latentlab.metrics.path_length import PathSettings, perceptual_path_length
 from latentlab.metrics.separability import separability_results
 from latentlab.metrics.sliced_wasserstein import snapshot_metric
 from latentlab.perceptual import classifier_distance
-from latentlab.previews import previews_show, save_previews
+from latentlab.previews import refresh_previews
 from latentlab.progress import Progress
 from latentlab.report import read_run, render_report
 from latentlab.results import MetricResult, append_results, newest, read_results
@@ -265,10 +265,7 @@ class Demo:
         return found.network == load_generator(snapshots(self._run(subject))[-1])[1]
 
     def _preview(self, subject: Subject, progress: Progress) -> None:
-        run = self._run(subject)
-        generator, network = load_generator(snapshots(run)[-1])
-        if not previews_show(run / "previews.npz", network.sha256):
-            save_previews(run / "previews.npz", generator, seed=self.seed, sha256=network.sha256)
+        refresh_previews(self._run(subject), seed=self.seed)
         progress(1, 1)
 
 

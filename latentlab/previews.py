@@ -6,12 +6,22 @@ from typing import Literal
 import numpy as np
 import torch
 
+from latentlab.checkpoint import load_generator, snapshots
 from latentlab.files import atomic_file
 from latentlab.images import to_uint8
 from latentlab.latents import lerp, sample_z, slerp
 from latentlab.protocols import GeneratorLike, has_mapping, synthesize
 
 NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
+
+
+def refresh_previews(run: Path, *, seed: int = 0) -> None:
+    """Render a run's previews.npz unless it shows the run's newest network already; a run without one is left alone."""
+    if not snapshots(run):
+        return
+    generator, network = load_generator(run)
+    if not previews_show(run / "previews.npz", network.sha256):
+        save_previews(run / "previews.npz", generator, seed=seed, sha256=network.sha256)
 
 
 def save_previews(path: Path | str, generator: GeneratorLike, *, seed: int = 0, sha256: str) -> None:

@@ -143,11 +143,7 @@ def run_config(
     generator, discriminator = networks_for(
         preset, arch=arch, mapping_depth=mapping_depth, resolution=dataset.resolution
     )
-    training = PRESETS[preset].training
-    if kimg is not None:
-        if not 0 < kimg < math.inf:
-            raise UsageError(f"--kimg {kimg}: must be a number of more than 0.")
-        training = _stretched(training, kimg / training.total_kimg)
+    training = training_for(preset, kimg)
     largest = max([training.schedule.minibatch_base, *training.schedule.minibatch.values()])
     if dataset.num_images < largest:
         raise UsageError(f"{dataset.name} has {dataset.num_images} images; training needs at least {largest}.")
@@ -161,6 +157,20 @@ def run_config(
         latentlab_version=version("latentlab"),
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def training_for(preset: str, kimg: float | None) -> TrainingConfig:
+    """A preset's training, stretched or shrunk to `kimg` thousand images if that is given.
+
+    Raises:
+        UsageError: `kimg` is not a positive number.
+    """
+    training = PRESETS[preset].training
+    if kimg is None:
+        return training
+    if not 0 < kimg < math.inf:
+        raise UsageError(f"--kimg {kimg}: must be a number of more than 0.")
+    return _stretched(training, kimg / training.total_kimg)
 
 
 def _stretched(training: TrainingConfig, factor: float) -> TrainingConfig:

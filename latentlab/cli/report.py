@@ -22,6 +22,7 @@ def report(
       latentlab report runs/traditional-0 runs/style-8 --classifiers classifiers/quick --out report
     """
     from attribute_classifiers.network import find_classifiers
+    from latentlab.previews import refresh_previews
     from latentlab.report import TITLE, read_card, read_run, render_report
 
     for run in runs:
@@ -34,15 +35,3 @@ def report(
         overwrite=overwrite,
     )
     print(page)
-
-
-def refresh_previews(run: Path) -> None:
-    """Render a run's preview images if there are none of its newest network."""
-    from latentlab.checkpoint import load_generator, snapshots
-    from latentlab.previews import previews_show, save_previews
-
-    if not snapshots(run):
-        return
-    generator, name = load_generator(run)
-    if not previews_show(run / "previews.npz", name.sha256):
-        save_previews(run / "previews.npz", generator, sha256=name.sha256)

@@ -54,9 +54,11 @@ def train(
     from latentlab.metrics.sliced_wasserstein import snapshot_metric
     from trainers.loop import refuse_taken
     from trainers.loop import train as train_run
-    from trainers.presets import networks_for
+    from trainers.presets import networks_for, training_for
 
-    networks_for(preset, arch=arch, mapping_depth=mapping_depth, resolution=resolution)  # complain before loading
+    # Complain before images are read, which can take long.
+    networks_for(preset, arch=arch, mapping_depth=mapping_depth, resolution=resolution)
+    training_for(preset, kimg)
     refuse_taken(run, resume=resume)
     chosen = torch_device(device)
     with progress_bar("Reading images") as progress:

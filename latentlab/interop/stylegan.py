@@ -184,15 +184,6 @@ def _layer_tensors(scope: str, layer: nn.Module) -> Iterator[tuple[str, Tensor]]
         yield f"{scope}/{name}", tensor
 
 
-def to_official_layout(tensor: Tensor) -> Tensor:
-    """Our axis order -> the official one: dense [out, in] -> [in, out], convolution [out, in, h, w] -> [h, w, in, out].
-
-    Other tensors, the constant input [1, C, 4, 4] and noise [1, 1, H, W] among them, are the same in both and must not
-    be passed here.
-    """
-    return tensor.permute(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
-
-
 def _from_official_layout(name: str, array: np.ndarray) -> Tensor:
     tensor = torch.from_numpy(np.array(array, np.float32))
     if not name.endswith("/weight") or tensor.ndim < 2:
