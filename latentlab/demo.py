@@ -30,8 +30,9 @@ from latentlab.report import read_run, render_report
 from latentlab.results import MetricResult, append_results, newest, read_results
 from latentlab.sampling import sample
 from latentlab.store import LatentStore, peek
+from trainers.config import DatasetRecord, Letter
 from trainers.loop import train
-from trainers.presets import PRESETS, DatasetRecord, run_config
+from trainers.presets import PRESETS, Choice, run_config
 
 RESOLUTION, PRESET = 32, "quick"
 NUM_SAMPLES, NUM_PAIRS = 10_000, 1_000
@@ -43,7 +44,7 @@ class Subject:
     """A generator that the demo trains and measures."""
 
     name: str
-    arch: Literal["style", "traditional"]
+    config: Letter
     depth: int
 
     @property
@@ -52,7 +53,7 @@ class Subject:
         return ("z", "w") if self.depth else ("z",)
 
 
-SUBJECTS = (Subject("traditional-0", "traditional", 0), Subject("style-8", "style", 8))
+SUBJECTS = (Subject("traditional-0", "B", 0), Subject("style-8", "F", 8))
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Demo:
 
     def report(self, progress: Progress) -> None:
         """Render the report on what is there."""
-        kimg = PRESETS[PRESET].training.total_kimg
+        kimg = PRESETS[PRESET].trainer.total_kimg
         notes = [
             f"Both generators were trained for only {kimg:,.0f},000 images ({kimg / 25_000:.2%} of the paper's 25 "
             f"million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their images lack detail, and the numbers "
@@ -194,7 +195,8 @@ class Demo:
 
     def _train(self, subject: Subject, progress: Progress) -> None:
         record = DatasetRecord.model_validate(self.dataset.describe())
-        config = run_config(PRESET, arch=subject.arch, mapping_depth=subject.depth, dataset=record, seed=self.seed)
+        choice = Choice(config=subject.config, mapping_layers=subject.depth, preset=PRESET)
+        config = run_config(choice, dataset=record, seed=self.seed)
         run = self._run(subject)
         train(
             config,

@@ -123,7 +123,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Scale every position's feature vector to unit mean square: x / sqrt(mean_C(x^2) + 1e-8) (ProGAN, section 4.2)."""
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+    return x * (at_least_float32(x).square().mean(dim=1, keepdim=True) + 1e-8).rsqrt().to(x.dtype)
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -433,7 +433,12 @@ class Generator(nn.Module):
     @torch.no_grad()
     def track_w(self, ws: Tensor, beta: float = 0.995) -> None:
         """Move w_avg towards the batch mean of the first layer's w: w_avg = mean + (w_avg - mean) * beta."""
-        self.w_avg.copy_(lerp(ws[:, 0].detach().mean(dim=0).to(self.w_avg.dtype), self.w_avg, beta))
+        self.track_mean_w(ws[:, 0].detach().mean(dim=0), beta)
+
+    @torch.no_grad()
+    def track_mean_w(self, w_mean: Tensor, beta: float = 0.995) -> None:
+        """As track_w, from the mean [w_dim] itself."""
+        self.w_avg.copy_(lerp(w_mean.to(self.w_avg.dtype), self.w_avg, beta))
 
 
 # ----------------------------------------------------------------------------------------------- discriminator

@@ -164,7 +164,8 @@ def _find_trunk(net: LpipsNet, weights_dir: Path | None) -> Path:
         searched = f"{weights_dir} or {cache}" if weights_dir else f"{cache}"
         raise WeightsError(
             f"LPIPS ({net}) needs torchvision's weights {name}: they are not in {searched} and could not be "
-            f"downloaded ({error}). Put the file from {url} into a folder and give that folder as --weights-dir."
+            f"downloaded ({error}). Put the file from {url} into a folder and name that folder by --weights-dir "
+            "(`train`: --lpips-weights)."
         ) from error
     finally:
         socket.setdefaulttimeout(before)

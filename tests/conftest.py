@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.presets import DatasetRecord, RunConfig, TrainingConfig, networks_for
-from trainers.schedule import Schedule
+from trainers.config import DatasetRecord, RunConfig
+from trainers.presets import Choice, run_config
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -53,22 +53,15 @@ def squares() -> Squares:
 def tiny_run() -> Callable[..., RunConfig]:
     """A run of seconds at 16 x 16 pixels that still grows from 8 x 8."""
 
-    def make(*, arch: str = "style", seed: int = 0, **training: object) -> RunConfig:
-        generator, discriminator = networks_for("quick", arch=arch, mapping_depth=2, resolution=16)
-        small = {"fmap_base": 64, "fmap_max": 8}
-        latent = {"z_dim": 8, "w_dim": 8, "mapping_fmaps": 8}
-        schedule = Schedule(stable_kimg=0.048, fade_kimg=0.032, minibatch={}, minibatch_base=8)
-        settings = {"total_kimg": 0.2, "tick_kimg": 0.04, "snapshot_kimg": 0.08, "schedule": schedule, **training}
-        return RunConfig(
-            preset="quick",
-            generator=generator.model_copy(update={**small, **latent}),
-            discriminator=discriminator.model_copy(update=small),
-            training=TrainingConfig.model_validate(settings),
-            dataset=DatasetRecord(name="squares", fingerprint="f" * 64, num_images=40, resolution=16),
-            seed=seed,
-            latentlab_version="0",
-            created_at="2026-01-01",
-        )
+    def make(*, config: str = "F", seed: int = 0, **trainer: object) -> RunConfig:
+        data = DatasetRecord(name="squares", fingerprint="f" * 64, num_images=40, resolution=16)
+        fields = {f"generator.{name}": 8 for name in ("z_dim", "w_dim", "mapping_fmaps", "fmap_max")}
+        fields |= {"generator.fmap_base": 64, "discriminator.fmap_base": 64, "discriminator.fmap_max": 8}
+        fields |= {"trainer.schedule.minibatch_base": 8, "generator.mapping_layers": 2}
+        fields |= {"trainer.schedule.stable_kimg": 0.048, "trainer.schedule.fade_kimg": 0.032}
+        plain = {"total_kimg": 0.2, "tick_kimg": 0.04, "snapshot_kimg": 0.08, "r1_gamma": 10.0, "r1_interval": 1}
+        fields |= {f"trainer.{name}": value for name, value in {**plain, **trainer}.items()}
+        return run_config(Choice(config=config, fields=tuple(fields.items())), dataset=data, seed=seed)
 
     return make
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from latentlab.data import Dataset, celeba, embedded, folder, open_dataset
+from latentlab.data import Dataset, celeba, embedded, loading, open_dataset
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
 from latentlab.data.export import write_celeba_layout
 from latentlab.data.faces import FACTOR_NAMES, render_faces
@@ -55,6 +55,9 @@ def test_the_embedded_faces_are_drawn_once_and_read_from_the_cache(monkeypatch: 
         "fingerprint": again.fingerprint,
         "num_images": 600,
         "resolution": 16,
+        "crop": "none",
+        "filter": "drawn",
+        "num_skipped": 0,
     }
 
 
@@ -229,9 +232,9 @@ def test_images_that_do_not_fit_into_memory_are_decoded_on_request(
     for k in range(4):
         save(tmp_path / f"{k}.png", picture(seed=k))
     loaded = open_dataset(tmp_path, resolution=8)
-    monkeypatch.setattr(folder, "memory_limit", lambda: 100)
+    monkeypatch.setattr(loading, "memory_limit", lambda: 100)
     lazy = open_dataset(tmp_path, resolution=8)
-    assert isinstance(lazy.pixels, folder.ImageFiles)
+    assert isinstance(lazy.pixels, loading.ImageFiles)
     rows = np.array([3, 0, 3])
     assert np.array_equal(lazy.images(rows), loaded.images(rows))
     before = lazy.fingerprint
@@ -258,7 +261,7 @@ def test_the_first_images_can_be_taken_but_not_more_than_there_are(tmp_path: Pat
 
 
 def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: no such folder.*'faces'"):
+    with pytest.raises(DataError, match=r"nowhere: no such folder or file.*'faces'"):
         open_dataset(tmp_path / "nowhere", resolution=16)
     with pytest.raises(DataError, match=r"holds no images.*\.png"):
         open_dataset(tmp_path, resolution=16)
@@ -285,7 +288,7 @@ def test_images_of_unfit_sizes_are_named_with_what_to_do(tmp_path: Path) -> None
 def test_unreadable_images_are_counted_and_the_first_five_named(tmp_path: Path) -> None:
     for k in range(7):
         (tmp_path / f"{k}.png").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"7 images cannot be read") as caught:
+    with pytest.raises(DataError, match=r"none of the images \(7\) can be read") as caught:
         open_dataset(tmp_path, resolution=16)
     assert "4.png" in str(caught.value)
     assert "5.png" not in str(caught.value)
@@ -295,7 +298,7 @@ def test_unreadable_images_are_counted_and_the_first_five_named(tmp_path: Path) 
 def test_an_image_cut_short_is_found_when_it_is_decoded(tmp_path: Path) -> None:
     file = save(tmp_path / "a.png", picture(64))
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"1 image cannot be read.*\n.*a\.png"):
+    with pytest.raises(DataError, match=r"none of the images \(1\) can be read.*\n.*a\.png"):
         open_dataset(tmp_path, resolution=16)
 
 

@@ -1,6 +1,5 @@
 """A whole run of training: its folder, its snapshots, being stopped and going on."""
 
-import json
 import math
 import signal
 import threading
@@ -16,18 +15,32 @@ from filelock import FileLock, Timeout
 
 from latentlab.checkpoint import snapshots
 from latentlab.errors import CheckpointError, DivergenceError, UsageError
-from latentlab.files import atomic_file, refuse_existing
+from latentlab.files import atomic_file
 from latentlab.images import grid, to_uint8
 from latentlab.latents import sample_noise, sample_z
 from latentlab.networks import Generator
 from latentlab.progress import Progress, silent
-from trainers.presets import RunConfig
+from trainers.config import RunConfig
+from trainers.distributed import Team
+from trainers.events import Events
+from trainers.folder import append_stats, claim, read_stats, refuse_taken, truncate_stats
 from trainers.reals import ImageSource
-from trainers.snapshots import TrainingState, load_newest, prune, remove_leftovers, save_snapshot
+from trainers.snapshots import (
+    TrainingState,
+    better,
+    load_newest,
+    load_snapshot,
+    prune,
+    remove_leftovers,
+    save_snapshot,
+)
 from trainers.trainer import Trainer
+from trainers.watch import concerns
 
 GRID_COLUMNS, GRID_ROWS = 8, 6
+LOCK_PATIENCE = 1.0  # seconds; `latentlab runs` holds a free lock for a moment
 SnapshotMetrics = Callable[[Generator, int], dict[str, float]]
+Say = Callable[[str], None]
 
 
 def train(
@@ -36,20 +49,24 @@ def train(
     run: Path,
     *,
     resume: bool = False,
+    force: bool = False,
     device: torch.device | None = None,
+    team: Team | None = None,
     snapshot_metrics: SnapshotMetrics | None = None,
     score: str | None = None,
     progress: Progress = silent,
-    say: Callable[[str], None] = lambda words: None,
+    say: Say = lambda words: None,
 ) -> TrainingState:
-    """Train until config.training.total_kimg and leave a run folder (docs/architecture.md).
+    """Train until config.trainer.total_kimg and leave a run folder (docs/architecture.md).
 
     Args:
         config: Everything that decides the outcome; written to config.json.
         source: The data set, at the generator's resolution.
         run: The run folder.
         resume: Go on with a run that was stopped or killed; its configuration must be the same.
+        force: Resume with another configuration all the same; the old one is kept as config-N.json.
         device: Where to train; the CPU by default.
+        team: The processes that train together; this one alone by default.
         snapshot_metrics: Called with the averaged generator and the number of images at each snapshot; the numbers it
             returns go into stats.jsonl and into the snapshot.
         score: Which of these numbers, lower being better, decides what the best snapshot is; it is kept.
@@ -58,111 +75,163 @@ def train(
 
     Raises:
         OutputExistsError: `run` is taken and `resume` is off.
-        UsageError: `resume` with another configuration (its differing fields are named), or another process trains
-            this run.
+        UsageError: `resume` with another configuration (its differing fields are named), another process trains this
+            run, or the processes do not divide the shards.
         DivergenceError: A loss was no finite number; the last snapshot is whole.
+        LostProcessError: Another process of the team has ended.
         KeyboardInterrupt: Interrupted; a snapshot was written first.
     """
-    refuse_taken(run, resume=resume)
-    _claim(run, config)
+    team = team or Team()
+    if config.trainer.shards % team.size:
+        raise UsageError(
+            f"{team.size} processes cannot share {config.trainer.shards} shards evenly: choose --shards as a multiple "
+            "of the number of processes."
+        )
     try:
-        with FileLock(run / ".lock", timeout=0):
-            trainer = Trainer(config, source, device or torch.device("cpu"))
-            remove_leftovers(run)
-            _restore(trainer, run, say)
-            _loop(trainer, run, snapshot_metrics or (lambda generator, images: {}), score, progress)
+        with _locked(run, config, team, resume=resume, force=force, say=say):
+            trainer = Trainer(config, source, device or torch.device("cpu"), team)
+            resumed = _restore(trainer, run, say)
+            purge = trainer.state.num_images if resumed else None
+            with Events(run if team.leads else None, purge, say) as events:
+                _Loop(trainer, run, events, snapshot_metrics, score, progress, say).work()
     except Timeout as error:
         raise UsageError(f"{run} is being trained by another process: wait for it, or name another --out.") from error
     return trainer.state
 
 
-def refuse_taken(run: Path, *, resume: bool) -> None:
-    """Raise unless a run can be trained in this folder: a free one, or with `resume` one that holds a run.
-
-    Raises:
-        UsageError: `run` holds a run already and `resume` is off.
-        OutputExistsError: `run` holds something else.
-    """
-    if not (run / "config.json").is_file():
-        refuse_existing(run)
-    elif not resume:
-        raise UsageError(f"{run} holds a run already: add --resume to go on with it, or name another --out.")
-
-
-def _claim(run: Path, config: RunConfig) -> None:
-    path = run / "config.json"
-    if path.is_file():
-        _refuse_other_settings(path, config)
+@contextmanager
+def _locked(run: Path, config: RunConfig, team: Team, *, resume: bool, force: bool, say: Say) -> Iterator[None]:
+    """Make the folder ours; the others of the team wait until process 0 has done so."""
+    if not team.leads:
+        team.wait()
+        yield
         return
-    with atomic_file(path) as temporary:
-        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    refuse_taken(run, resume=resume)
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / ".lock", timeout=LOCK_PATIENCE)
+    with lock:
+        for difference in claim(run, config, force=force):
+            say(f"going on with other settings: {difference}")
+        remove_leftovers(run)
+        team.wait()
+        yield
 
 
-def _refuse_other_settings(path: Path, config: RunConfig) -> None:
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}): the run cannot be resumed.") from error
-    differing = list(_differences(old, json.loads(config.model_dump_json())))
-    if differing:
-        raise UsageError(f"{path.parent} was started with other settings: {'; '.join(differing[:8])}.")
+def _restore(trainer: Trainer, run: Path, say: Say) -> bool:
+    """Process 0 looks for the newest snapshot that is whole; all load it. Returns whether there is one."""
+    words: list[str] = []
+    folder: Path | None = None
+    if trainer.team.leads:
+        folder, words = load_newest(run, trainer.state)
+        for sentence in words:
+            say(sentence)
+        if folder is None and words:
+            raise CheckpointError(f"{run}: no snapshot is usable; start again under another --out.")
+        truncate_stats(run, trainer.state.num_images / 1000)
+    name = trainer.team.told(folder.name if folder else "")
+    if name and not trainer.team.leads:
+        load_snapshot(run / "snapshots" / name, trainer.state)
+    if name:
+        say(f"resuming from snapshot {name} ({trainer.state.num_images / 1000:.1f} kimg)")
+    return bool(name)
 
 
-def _differences(old: object, new: object, name: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            if key not in ("created_at", "latentlab_version"):
-                yield from _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
-    elif old != new:
-        yield f"{name} was {old!r} and is now {new!r}"
+class _Loop:
+    """Steps, statistics and snapshots until the end."""
 
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Path,
+        events: Events,
+        metrics: SnapshotMetrics | None,
+        score: str | None,
+        progress: Progress,
+        say: Say,
+    ) -> None:
+        self.trainer, self.run, self.events = trainer, run, events
+        self.metrics, self.score, self.progress, self.say = metrics, score, progress, say
+        self.history = read_stats(run) if trainer.team.leads else []
+        self.known = set(self._concerns())
 
-def _restore(trainer: Trainer, run: Path, say: Callable[[str], None]) -> None:
-    folder, words = load_newest(run, trainer.state)
-    for sentence in words:
-        say(sentence)
-    if folder is not None:
-        say(f"resuming from snapshot {folder.name} ({trainer.state.num_images / 1000:.1f} kimg)")
-    elif words:
-        raise CheckpointError(f"{run}: no snapshot is usable; start again under another --out.")
-    stats = run / "stats.jsonl"
-    if stats.is_file():  # drop what was logged after the snapshot, and a line that a kill cut short
-        kept = [
-            line
-            for line in stats.read_text(encoding="utf-8").splitlines()
-            if _kimg(line) <= trainer.state.num_images / 1000
-        ]
-        with atomic_file(stats) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-
-def _kimg(line: str) -> float:
-    try:
-        return float(json.loads(line)["kimg"])
-    except (json.JSONDecodeError, KeyError):
-        return math.inf
-
-
-def _loop(trainer: Trainer, run: Path, metrics: SnapshotMetrics, score: str | None, progress: Progress) -> None:
-    state, settings = trainer.state, trainer.config.training
-    with _stop_requests() as stop:
-        while state.num_images < trainer.total_images:
-            started, images = time.perf_counter(), state.num_images
-            until = _next(images, settings.tick_kimg, trainer.total_images)
-            while state.num_images < until and not stop.is_set():
-                trainer.step()
-                progress(state.num_images, trainer.total_images, f"{trainer.phase().resolution} px")
-            elapsed = time.perf_counter() - started
-            state.seconds += elapsed
-            done = state.num_images >= trainer.total_images or stop.is_set()
-            tick = _tick(trainer, run, (state.num_images - images) / max(elapsed, 1e-9))
-            if done or state.num_images >= _next(images, settings.snapshot_kimg, trainer.total_images):
-                state.metrics = metrics(state.average, state.num_images)
-                _snapshot(trainer, run, score)
-                tick |= state.metrics
-            _append(run / "stats.jsonl", tick)
-            if stop.is_set():
+    def work(self) -> None:
+        """Train to the end, or until asked to stop."""
+        state, settings, total = self.trainer.state, self.trainer.config.trainer, self.trainer.total_images
+        with _stop_requests() as stop:
+            stopped = False
+            while state.num_images < total and not stopped:
+                images = state.num_images
+                stopped, speed = self._steps(_next(images, settings.tick_kimg, total), stop)
+                tick = self._tick(speed)
+                done = state.num_images >= total or stopped
+                due = done or state.num_images >= _next(images, settings.snapshot_kimg, total)
+                if self.trainer.team.leads:
+                    self._record(tick, snapshot=due)
+            if stopped:
                 raise KeyboardInterrupt
+
+    def _steps(self, until: int, stop: threading.Event) -> tuple[bool, float]:
+        """Train until that many images; returns whether somebody asked to stop, and images per second."""
+        trainer, state, stopped = self.trainer, self.trainer.state, False
+        started, images = time.perf_counter(), state.num_images
+        while state.num_images < until and not stopped:
+            trainer.step()
+            self.progress(state.num_images, trainer.total_images, f"{trainer.phase().resolution} px")
+            stopped = trainer.team.any(stop.is_set())
+        elapsed = time.perf_counter() - started
+        state.seconds += elapsed
+        return stopped, (state.num_images - images) / max(elapsed, 1e-9)
+
+    def _tick(self, speed: float) -> dict[str, float]:
+        losses = self.trainer.averages()
+        if not all(math.isfinite(value) for value in losses.values()):
+            found = snapshots(self.run)
+            last = f"snapshot {found[-1].name} is the last good one" if found else "no snapshot had been written yet"
+            raise DivergenceError(
+                f"training diverged after {self.trainer.state.num_images / 1000:.1f} kimg "
+                f"({', '.join(f'{name} {value:.3g}' for name, value in losses.items())}); {last}. "
+                "Resuming would repeat it: train again with another --seed, --preset or --out."
+            )
+        state, phase = self.trainer.state, self.trainer.phase()
+        where = {"kimg": state.num_images / 1000, "lod": phase.lod, "resolution": phase.resolution}
+        return {**where, **losses, "images_per_second": speed, "seconds": state.seconds}
+
+    def _record(self, tick: dict[str, float], *, snapshot: bool) -> None:
+        """Statistics first, then the snapshot: a kill in between repeats both."""
+        state = self.trainer.state
+        if snapshot:
+            state.metrics = self.metrics(state.average, state.num_images) if self.metrics else {}
+            state.best = better(state.best, state.metrics, self.score, state.num_images)
+            tick |= state.metrics
+        append_stats(self.run, tick)
+        self.events.scalars(state.num_images, tick)
+        self._warn(tick)
+        if snapshot:
+            self._snapshot()
+
+    def _concerns(self) -> dict[str, str]:
+        loss = self.trainer.config.trainer.loss
+        return {concern.kind: concern.words for concern in concerns(self.history, loss=loss, score=self.score)}
+
+    def _warn(self, tick: dict[str, float]) -> None:
+        """Say what begins to look wrong, once until it has gone away."""
+        self.history.append(tick)
+        found = self._concerns()
+        for kind in found.keys() - self.known:
+            self.say(f"warning: {found[kind]}")
+        self.known = set(found)
+
+    def _snapshot(self) -> None:
+        config, state = self.trainer.config, self.trainer.state
+        dataset = config.dataset.model_dump()
+        record = {"run": self.run.name, "preset": config.preset, "config": config.config, "dataset": dataset}
+        folder = save_snapshot(self.run, state, {**record, "seed": config.seed})
+        prune(self.run, config.trainer.keep_snapshots, state.best)
+        with atomic_file(self.run / "grids" / f"{folder.name}.png") as temporary:
+            enlarge = max(1, 128 // config.generator.resolution)
+            picture = grid(_preview(self.trainer), GRID_COLUMNS, enlarge=enlarge)
+            picture.save(temporary, "PNG")
+        self.events.image(state.num_images, "grid", np.asarray(picture))
 
 
 def _next(images: int, every_kimg: float, total: int) -> int:
@@ -171,41 +240,12 @@ def _next(images: int, every_kimg: float, total: int) -> int:
     return min((images // every + 1) * every, total)
 
 
-def _tick(trainer: Trainer, run: Path, speed: float) -> dict[str, float]:
-    losses = {name: value.item() for name, value in trainer.losses.items()}
-    if not all(math.isfinite(value) for value in losses.values()):
-        found = snapshots(run)
-        last = f"snapshot {found[-1].name} is the last good one" if found else "no snapshot had been written yet"
-        raise DivergenceError(
-            f"training diverged after {trainer.state.num_images / 1000:.1f} kimg "
-            f"({', '.join(f'{name} {value:.3g}' for name, value in losses.items())}); {last}. "
-            "Resuming would repeat it: train again with another --seed, --preset or --out."
-        )
-    phase = trainer.phase()
-    state = {"kimg": trainer.state.num_images / 1000, "lod": phase.lod, "resolution": phase.resolution}
-    return {**state, **losses, "images_per_second": speed, "seconds": trainer.state.seconds}
-
-
-def _snapshot(trainer: Trainer, run: Path, score: str | None) -> None:
-    config = trainer.config
-    record = {"run": run.name, "preset": config.preset, "dataset": config.dataset.model_dump(), "seed": config.seed}
-    folder = save_snapshot(run, trainer.state, record)
-    prune(run, config.training.keep_snapshots, score)
-    with atomic_file(run / "grids" / f"{folder.name}.png") as temporary:
-        grid(_preview(trainer), GRID_COLUMNS, enlarge=max(1, 128 // config.generator.resolution)).save(temporary, "PNG")
-
-
 @torch.no_grad()
 def _preview(trainer: Trainer) -> np.ndarray:
     average, rows = trainer.state.average, slice(0, GRID_COLUMNS * GRID_ROWS)
     z = sample_z(trainer.config.seed, rows, average.z_dim, stream="grid").to(trainer.device)
     noise = sample_noise(trainer.config.seed, rows, average.synthesis.noise_shapes, stream="grid-noise")
     return to_uint8(average(z, noise=[layer.to(trainer.device) for layer in noise]))
-
-
-def _append(path: Path, line: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 @contextmanager

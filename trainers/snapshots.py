@@ -2,33 +2,49 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from latentlab.checkpoint import assign, load_tensors, read_json, save_generator, save_tensors, snapshots
+from latentlab.checkpoint import assign, load_tensors, save_generator, save_tensors, snapshots
 from latentlab.errors import CheckpointError
 from latentlab.files import atomic_folder
 from latentlab.networks import Discriminator, Generator
-from trainers.presets import TrainingConfig
+from trainers.optimizer import Adam
 
 
 @dataclass
 class TrainingState:
-    """Everything that changes while a run trains. Random numbers need no state: they are functions of the seed."""
+    """Everything that changes while a run trains.
+
+    Random numbers need no state of their own: those of step k are a function of (seed, k), and the images that it
+    sees, of (seed, num_images).
+
+    Attributes:
+        generator, average, discriminator: The networks, `average` being the generator average.
+        optimizer_g, optimizer_d: Their optimisers.
+        num_images: Real images seen; the position in the data.
+        num_steps: Steps taken; the position in the random numbers.
+        phase_images: Where the schedule was looked at last, in images.
+        seconds: Time spent in training.
+        metrics: What was measured at the newest snapshot.
+        best: The best snapshot so far: {"metric", "value", "num_images"}, or empty.
+    """
 
     generator: Generator
     average: Generator
     discriminator: Discriminator
-    optimizer_g: torch.optim.Adam
-    optimizer_d: torch.optim.Adam
+    optimizer_g: Adam
+    optimizer_d: Adam
     num_images: int = 0
     num_steps: int = 0
+    phase_images: int = 0
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
 
     def set_lod(self, lod: float) -> None:
         """Grow all three networks to one level of detail."""
@@ -47,9 +63,13 @@ def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Pa
             "kind": "training",
             "num_images": state.num_images,
             "num_steps": state.num_steps,
+            "phase_images": state.phase_images,
             "seconds": state.seconds,
             "lod": state.generator.synthesis.lod,
             "metrics": state.metrics,
+            "best": state.best,
+            "adam_g": state.optimizer_g.position(),
+            "adam_d": state.optimizer_d.position(),
         }
         save_tensors(temporary, "training", dict(_tensors(state)), description)
     return folder
@@ -67,9 +87,9 @@ def load_snapshot(folder: Path, state: TrainingState) -> None:
     for prefix, network in (("g", state.generator), ("d", state.discriminator)):
         assign(network, _with_prefix(tensors, prefix), str(folder))
     for prefix, optimizer in (("adam_g", state.optimizer_g), ("adam_d", state.optimizer_d)):
-        _restore_adam(optimizer, _with_prefix(tensors, prefix))
-    state.num_images, state.num_steps = description["num_images"], description["num_steps"]
-    state.seconds, state.metrics = description["seconds"], description["metrics"]
+        optimizer.restore(_with_prefix(tensors, prefix), description[prefix])
+    for name in ("num_images", "num_steps", "phase_images", "seconds", "metrics", "best"):
+        setattr(state, name, description[name])
     state.set_lod(description["lod"])
 
 
@@ -86,62 +106,56 @@ def load_newest(run: Path, state: TrainingState) -> tuple[Path | None, list[str]
     return None, words
 
 
-def prune(run: Path, keep: int, score: str | None) -> None:
-    """Remove all but the newest `keep` snapshots and the one with the lowest `score` among their metrics."""
+def prune(run: Path, keep: int, best: dict[str, Any]) -> None:
+    """Remove all but the newest `keep` snapshots and the best one, which RUN/best leads to."""
     found = snapshots(run)
     kept = set(found[-keep:])
-    scored = {folder: _metric(folder, score) for folder in found} if score else {}
-    scored = {folder: value for folder, value in scored.items() if value is not None}
-    if scored:
-        kept.add(min(scored, key=lambda folder: scored[folder] or 0.0))
+    if best:
+        kept.add(run / "snapshots" / f"{best['num_images']:09d}")
+        _point(run / "best", Path("snapshots") / f"{best['num_images']:09d}")
     for folder in set(found) - kept:
         shutil.rmtree(folder)
 
 
+def better(best: dict[str, Any], metrics: dict[str, float], score: str | None, num_images: int) -> dict[str, Any]:
+    """The best snapshot so far, after one with `metrics`: the one with the lowest `score` (paper, table 1).
+
+    One measured by another score does not count; a snapshot made again replaces itself.
+    """
+    if score is None or score not in metrics:
+        return best
+    comparable = best.get("metric") == score and best["num_images"] != num_images
+    if comparable and best["value"] <= metrics[score]:
+        return best
+    return {"metric": score, "value": metrics[score], "num_images": num_images}
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to `target`, where the file system has such links."""
+    temporary = link.with_name(f".{link.name}.partial")
+    with suppress(OSError, NotImplementedError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target, target_is_directory=True)
+        temporary.replace(link)
+
+
 def remove_leftovers(run: Path) -> None:
     """Remove what a killed process left half-written."""
-    for path in (run / "snapshots").glob(".*.partial"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _metric(folder: Path, score: str) -> float | None:
-    try:
-        value = read_json(folder / "training.json")["metrics"].get(score)
-    except (CheckpointError, KeyError):
-        return None
-    return None if value is None else float(value)
+    for folder in (run, run / "snapshots", run / "grids"):
+        for path in folder.glob(".*.partial"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     for prefix, network in (("g", state.generator), ("d", state.discriminator)):
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in network.state_dict().items())
     for prefix, optimizer in (("adam_g", state.optimizer_g), ("adam_d", state.optimizer_d)):
-        for index, moments in optimizer.state_dict()["state"].items():
-            yield from ((f"{prefix}.{index}.{name}", tensor) for name, tensor in moments.items())
+        yield from ((f"{prefix}.{name}", tensor) for name, tensor in optimizer.moments())
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = prefix + "."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-
-
-def _restore_adam(optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, what = name.partition(".")
-        moments.setdefault(int(index), {})[what] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    for parameter, state in optimizer.state.items():  # fused steps walk memory: moments must lie as parameters do
-        for name in ("exp_avg", "exp_avg_sq"):
-            state[name] = torch.empty_like(parameter).copy_(state[name])
-
-
-def make_adam(network: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:
-    """Adam over a network's parameters, with fused steps."""
-    return torch.optim.Adam(
-        network.parameters(),
-        lr=settings.schedule.learning_rate_base,
-        betas=settings.adam_betas,
-        eps=settings.adam_eps,
-        fused=True,
-    )

@@ -1,22 +1,29 @@
-"""One run of training in single steps: generator, discriminator, average.
+"""One run of training in single steps: discriminator, average, generator.
 
-Every random number of step k is a function of (seed, k), and image order of (seed, epoch): a run that was killed and
-resumed does what an undisturbed one does.
+Every random number of step k is a function of (seed, k, shard), and image order of (seed, epoch): a run that was killed
+and resumed does what an undisturbed one does, and several processes do what one does.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from latentlab.networks import Discriminator, Generator, initialised
+from latentlab.protocols import full_precision
 from latentlab.randomness import derive_seed
+from trainers.config import RunConfig
+from trainers.distributed import Team
 from trainers.ema import decay, update_average
-from trainers.losses import discriminator_loss, generator_loss, gradient_penalty
-from trainers.presets import RunConfig
+from trainers.losses import Batch, discriminator_objective, generator_objective
+from trainers.optimizer import Adam
 from trainers.reals import ImageSource, Reals
 from trainers.schedule import Phase, phase_at
-from trainers.snapshots import TrainingState, make_adam
+from trainers.snapshots import TrainingState
+
+LOW_PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
@@ -24,20 +31,16 @@ def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
     return torch.cat([ws[:, :cutoff], ws2[:, cutoff:]], dim=1)
 
 
-def step_if_finite(optimizer: torch.optim.Optimizer) -> bool:
-    """Take the step, unless a gradient is not finite: then it is skipped as a whole (official tflib.Optimizer)."""
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
-    if finite:
-        optimizer.step()
-    return finite
-
-
 class Trainer:
-    """One run: networks, optimisers and data, and the single steps."""
+    """One run: networks, optimisers and data, and the single steps.
 
-    def __init__(self, config: RunConfig, source: ImageSource, device: torch.device) -> None:
-        self.config, self.device = config, device
+    Attributes:
+        state: Networks, optimisers and position; what snapshots hold.
+        losses: Sums of what the last steps' losses were, on the device; `averages` reads and forgets them.
+    """
+
+    def __init__(self, config: RunConfig, source: ImageSource, device: torch.device, team: Team | None = None) -> None:
+        self.config, self.device, self.team = config, device, team or Team()
         self.reals = Reals(source, config.seed, device)
         generator, average = self._generator(), self._generator()
         seed = derive_seed(config.seed, "discriminator")
@@ -48,10 +51,11 @@ class Trainer:
             generator,
             average.requires_grad_(False),
             discriminator,
-            optimizer_g=make_adam(generator, config.training),
-            optimizer_d=make_adam(discriminator, config.training),
+            optimizer_g=Adam(generator, config.trainer),
+            optimizer_d=Adam(discriminator, config.trainer),
         )
         self.losses: dict[str, Tensor] = {}
+        self._steps_summed = self._steps_penalised = 0
 
     def _generator(self) -> Generator:
         return initialised(lambda: Generator(self.config.generator), derive_seed(self.config.seed, "generator"))
@@ -59,77 +63,149 @@ class Trainer:
     @property
     def total_images(self) -> int:
         """Real images the run is to be trained with."""
-        return round(self.config.training.total_kimg * 1000)
+        return round(self.config.trainer.total_kimg * 1000)
 
     def phase(self) -> Phase:
-        """Where the schedule stands now."""
-        return phase_at(self.config.training.schedule, self.config.generator.resolution, self.state.num_images)
+        """What the schedule said when it was looked at last: every `minibatch_repeats` steps (official loop)."""
+        return phase_at(self.config.trainer.schedule, self.config.generator.resolution, self.state.phase_images)
 
     def step(self) -> None:
-        """Generator, then discriminator and average, with one minibatch (official training loop, repeats of 1)."""
-        phase, state, settings = self.phase(), self.state, self.config.training
-        self._enter(phase)
-        rng = torch.Generator(self.device).manual_seed(derive_seed(self.config.seed, "step", state.num_steps))
-        self._generator_step(phase, rng)
-        self._discriminator_step(phase, rng)
+        """Discriminator and average, then generator, with one minibatch each (official training loop)."""
+        with tf32() if self.config.trainer.precision == "tf32" else full_precision():
+            self._step()
+
+    def _step(self) -> None:
+        state, settings = self.state, self.config.trainer
+        if state.num_steps % settings.minibatch_repeats == 0:
+            state.phase_images = state.num_images
+            self._enter(self.phase())
+        phase, shards = self.phase(), self.team.shards(settings.shards)
+        randoms = [self._random(shard) for shard in shards]
+        self._discriminator_step(phase, list(zip(shards, randoms, strict=True)))
         update_average(state.average, state.generator, decay(phase.minibatch, settings.ema_half_life_kimg))
+        self._generator_step(phase, randoms)
         state.num_images += phase.minibatch
         state.num_steps += 1
+        self._steps_summed += 1
+
+    def averages(self) -> dict[str, float]:
+        """Means of the statistics over all images since they were asked for last, over all processes."""
+        names, values = list(self.losses), [value.clone() for value in self.losses.values()]
+        self.team.add(values)
+        steps = max(self._steps_summed, 1)
+        counts = {name: max(self._steps_penalised, 1) if name in ("r1", "r2") else steps for name in names}
+        self.losses, self._steps_summed, self._steps_penalised = {}, 0, 0
+        return {name: value.item() / counts[name] for name, value in zip(names, values, strict=True)}
+
+    def _random(self, shard: int) -> torch.Generator:
+        address = f"{self.state.num_steps}/{shard}" if shard else self.state.num_steps
+        return torch.Generator(self.device).manual_seed(derive_seed(self.config.seed, "step", address))
 
     def _enter(self, phase: Phase) -> None:
         """Set lod and learning rate; forget the moments when floor or ceil of the lod changes, as the official loop."""
         state, before = self.state, self.state.generator.synthesis.lod
-        if state.num_steps and (int(before), math.ceil(before)) != (int(phase.lod), math.ceil(phase.lod)):
-            for optimizer in (state.optimizer_g, state.optimizer_d):
-                optimizer.state.clear()
+        changed = (int(before), math.ceil(before)) != (int(phase.lod), math.ceil(phase.lod))
+        for optimizer in (state.optimizer_d, state.optimizer_g):
+            if state.num_steps and changed:
+                optimizer.reset()
+            optimizer.learning_rate = phase.learning_rate
         state.set_lod(phase.lod)
-        for optimizer in (state.optimizer_g, state.optimizer_d):
-            optimizer.param_groups[0]["lr"] = phase.learning_rate
 
-    def _fakes(self, phase: Phase, rng: torch.Generator) -> Tensor:
-        generator, settings = self.state.generator, self.config.training
-        shape = (phase.minibatch, generator.z_dim)
-        ws = generator.mapping(torch.randn(shape, generator=rng, device=self.device))
-        generator.track_w(ws, settings.w_avg_beta)
+    def _fakes(self, phase: Phase, rng: torch.Generator, w_mean: Tensor) -> Tensor:
+        """Generated images of one shard at the present level; its share of the mean of w is added to `w_mean`."""
+        generator, settings = self.state.generator, self.config.trainer
+        count = phase.minibatch // settings.shards
+        ws = self._map(count, rng)
+        w = ws[:, 0].detach().float()
+        w_mean += w.mean(dim=0) / settings.shards
+        if count > 1:
+            self._note({"w_std": w.var(dim=0, correction=0).mean().sqrt() / 2})  # noted in both halves of a step
         draw, place = torch.rand(2, generator=rng, device=self.device).tolist()
         layers_in_use = generator.num_ws - 2 * int(phase.lod)
         if draw < settings.mixing_prob and layers_in_use > 1 and generator.num_ws > 1:
-            ws2 = generator.mapping(torch.randn(shape, generator=rng, device=self.device))
-            ws = mix_styles(ws, ws2, 1 + int(place * (layers_in_use - 1)))
-        noise = generator.synthesis.draw_noise(phase.minibatch, rng, self.device)
+            ws = mix_styles(ws, self._map(count, rng), 1 + int(place * (layers_in_use - 1)))
+        noise = generator.synthesis.draw_noise(count, rng, self.device)
         fakes: Tensor = generator.synthesis(ws, "random", noise, full_resolution=False)
         return fakes.contiguous(memory_format=torch.channels_last)
 
-    def _generator_step(self, phase: Phase, rng: torch.Generator) -> None:
-        state = self.state
-        state.discriminator.requires_grad_(False)
-        loss = generator_loss(state.discriminator(self._fakes(phase, rng))).mean()
-        state.optimizer_g.zero_grad()
-        loss.backward()
-        step_if_finite(state.optimizer_g)
-        state.discriminator.requires_grad_(True)
-        self.losses["loss_g"] = loss.detach()
+    def _map(self, count: int, rng: torch.Generator) -> Tensor:
+        z = torch.randn(count, self.state.generator.z_dim, generator=rng, device=self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            ws: Tensor = self.state.generator.mapping(z)
+        return ws
 
-    def _discriminator_step(self, phase: Phase, rng: torch.Generator) -> None:
-        state, settings = self.state, self.config.training
-        with torch.no_grad():
-            fakes = self._fakes(phase, rng)
-        flip = torch.rand(phase.minibatch, generator=rng, device=self.device) < 0.5 if settings.mirror else None
-        reals = self.reals.batch(state.num_images, phase.minibatch, phase.lod, flip)
-        penalised = settings.r1_gamma > 0 and state.num_steps % settings.r1_interval == 0
-        reals.requires_grad_(penalised)
-        scores_real, scores_fake = state.discriminator(reals), state.discriminator(fakes)
-        loss = discriminator_loss(scores_real, scores_fake).mean()
-        self.losses |= {"loss_d": loss.detach(), "scores_real": scores_real.detach().mean()}
-        self.losses["scores_fake"] = scores_fake.detach().mean()
-        if penalised:
-            # The penalty belongs to the image at full size, where 4^level equal pixels share one pixel's gradient.
-            penalty = gradient_penalty(scores_real, reals).mean() / 4 ** int(phase.lod)
-            loss = loss + penalty * (settings.r1_gamma / 2 * settings.r1_interval)
-            self.losses["r1"] = penalty.detach()
+    def _generator_step(self, phase: Phase, randoms: list[torch.Generator]) -> None:
+        state, settings = self.state, self.config.trainer
+        w_mean = torch.zeros_like(state.generator.w_avg)
+        state.discriminator.requires_grad_(False)
+        state.optimizer_g.zero_grad()
+        for rng in randoms:
+            with self._mixed():
+                scores = state.discriminator(self._fakes(phase, rng, w_mean))
+            loss = generator_objective(settings, scores).mean()
+            state.optimizer_g.backward(loss / settings.shards)
+            self._note({"loss_g": loss.detach()})
+        state.discriminator.requires_grad_(True)
+        self._update(state.optimizer_g, w_mean)
+
+    def _discriminator_step(self, phase: Phase, shards: list[tuple[int, torch.Generator]]) -> None:
+        state, settings = self.state, self.config.trainer
+        w_mean = torch.zeros_like(state.generator.w_avg)
+        penalised = state.num_steps % settings.r1_interval == 0
+        self._steps_penalised += penalised
         state.optimizer_d.zero_grad()
-        loss.backward()
-        step_if_finite(state.optimizer_d)
+        for shard, rng in shards:
+            with torch.no_grad(), self._mixed():
+                fakes = self._fakes(phase, rng, w_mean)
+            with self._mixed():
+                loss, shown = discriminator_objective(
+                    settings,
+                    state.discriminator,
+                    self._batch(phase, shard, rng, fakes),
+                    weight=settings.r1_interval if penalised else 0,
+                    scale=state.optimizer_d.loss_scale,
+                )
+            state.optimizer_d.backward(loss.mean() / settings.shards)
+            self._note(shown)
+        self._update(state.optimizer_d, w_mean)
+
+    def _batch(self, phase: Phase, shard: int, rng: torch.Generator, fakes: Tensor) -> Batch:
+        settings, count = self.config.trainer, len(fakes)
+        flip = torch.rand(count, generator=rng, device=self.device) < 0.5 if settings.mirror else None
+        part = slice(shard, phase.minibatch, settings.shards)
+        reals = self.reals.batch(self.state.num_images, phase.minibatch, phase.lod, flip, part=part)
+        mixing = fakes.new_empty(0)
+        if settings.loss == "wgan-gp":
+            mixing = torch.rand(count, 1, 1, 1, generator=rng, device=self.device)
+        return Batch(reals, fakes.float(), mixing, level=int(phase.lod))
+
+    def _update(self, optimizer: Adam, w_mean: Tensor) -> None:
+        """Add up gradients and means of w over processes, then take the step and move w_avg."""
+        self.team.add([*optimizer.gradients(), w_mean])
+        optimizer.step()
+        self.state.generator.track_mean_w(w_mean, self.config.trainer.w_avg_beta)
+
+    def _note(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            share = value / self.config.trainer.shards
+            self.losses[name] = self.losses[name] + share if name in self.losses else share
+
+    def _mixed(self) -> torch.autocast:
+        """Convolutions in half precision where the configuration asks for it."""
+        dtype = LOW_PRECISION.get(self.config.trainer.precision)
+        return torch.autocast(self.device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Let CUDA round the factors of float32 products to TF32; nothing changes on a CPU."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=True):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _place(network: nn.Module, device: torch.device) -> None:

@@ -11,10 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from latentlab.cli import classifiers, data, demo, ppl, report, sample, separability, train
+from latentlab.cli import classifiers, data, demo, ppl, report, runs, sample, separability, train
 from latentlab.errors import LatentLabError
 
-PIPELINE = ("demo", "data", "train", "classifiers", "sample", "separability", "ppl", "report")  # the order of use
+PIPELINE = (
+    "demo",
+    "data",
+    "train",
+    "runs",
+    "classifiers",
+    "sample",
+    "separability",
+    "ppl",
+    "report",
+)  # the order of use
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
 
 
@@ -91,6 +101,7 @@ def _root(
 app.command("demo", short_help="The whole way from images to a report, in minutes.")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("train", short_help="Train a generator.")(train.train)
+app.command("runs", short_help="List training runs.")(runs.runs)
 app.add_typer(classifiers.app, name="classifiers")
 app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)

@@ -1,13 +1,16 @@
-"""`latentlab data`: the embedded faces as files."""
+"""`latentlab data`: the embedded faces as files, and images as one file that opens at once."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from latentlab.cli.options import Seed, Without, combination
+from latentlab.cli.options import Crop, Filter, Json, Seed, SkipBad, Without, combination
 
 app = typer.Typer(no_args_is_help=True, help="Make data sets.")
+
+LISTED = 20
 
 
 @app.callback()
@@ -42,3 +45,73 @@ def faces(
             progress=progress,
         )
     print(f"{out}: {num_images:,} faces, list_attr_celeba.txt and factors.csv")
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="A folder of images, a folder in CelebA's layout, or a zip file.")],
+    out: Annotated[Path, typer.Option(help="The file to make, ending in .h5.")],
+    resolution: Annotated[int, typer.Option(help="A power of two from 8 to 1024.")],
+    crop: Annotated[Crop, typer.Option(help="How images that are not square become so.")] = "auto",
+    filter: Filter = "box",  # noqa: A002 (the name of the option)
+    num_images: Annotated[int | None, typer.Option(help="Use only the first ones; all if left out.", min=1)] = None,
+    skip_bad: SkipBad = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")] = False,
+) -> None:
+    """Decode, crop and resize images once, into one file that training opens at once.
+
+    \b
+    Example:
+      latentlab data prepare ffhq/images1024x1024 --out ffhq-256.h5 --resolution 256 --filter lanczos
+    """
+    import time
+
+    from latentlab.cli.display import progress_bar
+    from latentlab.data.decoding import Preparation
+    from latentlab.data.preparing import prepare as prepare_images
+
+    started = time.monotonic()
+    with progress_bar("Preparing images") as progress:
+        made = prepare_images(
+            source,
+            out,
+            Preparation(resolution, crop, filter),
+            num_images=num_images,
+            skip_bad=skip_bad,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    _print_summary(made.summary(), seconds=f"{time.monotonic() - started:,.1f}")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="What `latentlab data prepare` made.")], as_json: Json = False
+) -> None:
+    """Verify the fingerprint of prepared images and print what the file holds.
+
+    \b
+    Example:
+      latentlab data check ffhq-256.h5
+    """
+    from latentlab.cli.display import progress_bar
+    from latentlab.data.prepared import check_prepared
+
+    with progress_bar("Checking images") as progress:
+        summary = check_prepared(file, progress).summary()
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        _print_summary(summary, verified="yes")
+
+
+def _print_summary(summary: dict[str, Any], **more: str) -> None:
+    """One line per fact, on standard output; images that were left out come last."""
+    skipped, attributes = summary.pop("skipped"), summary.pop("attributes")
+    summary |= {"attributes": len(attributes), **more, "skipped": len(skipped)}
+    for name, value in summary.items():
+        print(f"{name + ':':<20}{value:,}" if isinstance(value, int) else f"{name + ':':<20}{value}")
+    for name in skipped[:LISTED]:
+        print(f"  {name}")
+    if len(skipped) > LISTED:
+        print(f"  and {len(skipped) - LISTED} more; the file's data set `skipped` names them all")

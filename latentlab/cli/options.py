@@ -15,7 +15,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON lines instead of a table.")]
 Data = Annotated[
     str,
-    typer.Option(help="`faces` (the embedded ones), a folder of images, or a folder in CelebA's layout."),
+    typer.Option(help="`faces` (the embedded ones), a folder or zip of images, CelebA, or a file of `data prepare`."),
 ]
 NumImages = Annotated[
     int | None, typer.Option(help="Use only the first ones; all of a folder, or 30,000 embedded faces, if left out.")
@@ -30,6 +30,10 @@ BatchSize = Annotated[int, typer.Option(help="Changes the speed only.", min=1)]
 Results = Annotated[Path | None, typer.Option(help="The JSON-lines file to append to.")]
 
 
+Filter = Annotated[
+    Literal["box", "lanczos"], typer.Option(help="How images are made smaller: averages, or PIL's Lanczos.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, naming them.")]
 Crop = Literal["auto", "center", "celeba"]
 """How images become square."""
 

@@ -1,41 +1,100 @@
 """`latentlab train`: a generator, its snapshots and its training curves."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from latentlab.cli.options import Crop, Data, Device, NumImages, Seed, Without, combination, torch_device
-
-if TYPE_CHECKING:
-    from latentlab.data import Dataset
-    from trainers.presets import RunConfig
-
+from latentlab.cli.options import (
+    Crop,
+    Data,
+    Device,
+    Filter,
+    Json,
+    NumImages,
+    Seed,
+    SkipBad,
+    Without,
+    combination,
+    torch_device,
+)
 
 Arch = Literal["style", "traditional"]
 """How the latent enters the synthesis."""
 
+Letter = Literal["A", "B", "C", "D", "E", "F"]
+"""The paper's configurations; trainers/presets.py."""
 
 Preset = Literal["quick", "small", "paper"]
 """Sizes of networks and lengths of training; trainers/presets.py."""
 
+Loss = Literal["logistic", "wgan-gp"]
+"""What generator and discriminator are trained with."""
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+"""Arithmetic of convolutions."""
+
 
 def train(
-    mapping_depth: Annotated[int, typer.Option(help="Layers of the mapping network; 0 for none.")] = 8,
-    arch: Annotated[Arch, typer.Option(help="Style-based, or traditional.")] = "style",
-    data: Data = "faces",
-    resolution: Annotated[int, typer.Option(help="A power of two from 8 to 1024.")] = 32,
+    mapping_depth: Annotated[
+        int | None, typer.Option(help="Layers of the mapping network, 0 for none; the configuration's if left out.")
+    ] = None,
+    config: Annotated[
+        Letter | None,
+        typer.Option(
+            help="A: progressive GAN; B: traditional; C: + mapping and styles; D: + constant input; "
+            "E: + noise; F: + mixing, the default."
+        ),
+    ] = None,
+    arch: Annotated[
+        Arch | None, typer.Option(help="Short for --config F (style) and --config B (traditional).")
+    ] = None,
+    mixing: Annotated[
+        float | None, typer.Option(help="How often styles are mixed: the paper has 0, 0.5, 0.9 and 1.")
+    ] = None,
+    loss: Annotated[Loss | None, typer.Option(help="The configuration's if left out.")] = None,
     preset: Annotated[
         Preset, typer.Option(help="quick: minutes on a CPU; small: for a GPU; paper: the paper's.")
     ] = "quick",
+    gpus: Annotated[
+        int | None, typer.Option(help="Whose official minibatches: for 1, 2, 4 or 8 GPUs (--preset paper; 8).")
+    ] = None,
     kimg: Annotated[
         float | None, typer.Option(help="Thousands of real images to train with; the preset's if left out.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/ARCH-DEPTH if left out.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    recipe: Annotated[Path | None, typer.Option(help="A TOML file with fields of config.json to set.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, a field to set, as trainer.r1_gamma=1; repeatable.")
+    ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="float32 if left out.")] = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Independent parts of a minibatch; the number of processes if left out.")
+    ] = None,
+    data: Data = "faces",
+    resolution: Annotated[int, typer.Option(help="A power of two from 8 to 1024.")] = 32,
     num_images: NumImages = None,
     crop: Annotated[Crop, typer.Option(help="How images that are not square become so.")] = "auto",
+    filter: Filter = "box",  # noqa: A002
+    skip_bad: SkipBad = False,
     without: Without = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/ARCH-DEPTH if left out.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Resume with other settings all the same.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings, and stop.")] = False,
+    snapshot_metrics: Annotated[
+        str,
+        typer.Option(
+            help="What to measure at snapshots, the first one deciding which is the best: swd, fid, "
+            "fd_classifiers, ppl_wend, ls_w, ..., joined by commas; or none."
+        ),
+    ] = "swd",
+    metric_samples: Annotated[
+        int | None, typer.Option(help="Images (fid), pairs (ppl) or samples (ls) for each of them.", min=2)
+    ] = None,
+    classifiers: Annotated[Path | None, typer.Option(help="Classifiers for ls, fd_classifiers and ppl.")] = None,
+    inception_weights: Annotated[Path | None, typer.Option(help="Weights file of FID's Inception.")] = None,
+    lpips_weights: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, for ppl.")] = None,
+    as_json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -44,59 +103,41 @@ def train(
     \b
     Example:
       latentlab train --mapping-depth 8 --data faces --out runs/style-8
-    """
-    from latentlab.cli.display import progress_bar, say
+      latentlab train --config F --preset paper --resolution 1024 --data ffhq.h5 --dry-run
+      torchrun --nproc-per-node 8 -m latentlab train --preset paper --resolution 1024 --data ffhq.h5
+    """  # fmt: skip
+    from functools import partial
 
-    run = out or Path("runs") / f"{arch}-{mapping_depth}"
-    say(f"{arch} generator, {mapping_depth} mapping layers, {resolution} px: {run}")
-
+    from latentlab.cli.training import DataChoice, MetricChoice, Place, letter_for, read_fields, show_plan, train_run
     from latentlab.data import open_dataset
-    from latentlab.metrics.sliced_wasserstein import snapshot_metric
-    from trainers.loop import refuse_taken
-    from trainers.loop import train as train_run
-    from trainers.presets import networks_for, training_for
+    from trainers.presets import Choice
 
-    # Complain before images are read, which can take long.
-    networks_for(preset, arch=arch, mapping_depth=mapping_depth, resolution=resolution)
-    training_for(preset, kimg)
-    refuse_taken(run, resume=resume)
-    chosen = torch_device(device)
-    with progress_bar("Reading images") as progress:
-        dataset = open_dataset(
-            data,
-            resolution=resolution,
-            crop=crop,
-            num_images=num_images,
-            missing=combination(without),
-            progress=progress,
-        )
-    config = _config(dataset, arch=arch, depth=mapping_depth, preset=preset, kimg=kimg, seed=seed)
-    with progress_bar("Training") as progress:
-        state = train_run(
-            config,
-            dataset,
-            run,
-            resume=resume,
-            device=chosen,
-            snapshot_metrics=snapshot_metric(dataset, seed=seed),
-            score="swd",
-            progress=progress,
-            say=say,
-        )
-    print(f"{run}: {state.num_images / 1000:.1f} kimg in {state.seconds:,.0f} s, sliced Wasserstein distance "
-          f"{state.metrics.get('swd', float('nan')):.2f}; images in {run / 'grids'}")  # fmt: skip
-
-
-def _config(
-    dataset: "Dataset", *, arch: Arch, depth: int, preset: Preset, kimg: float | None, seed: int
-) -> "RunConfig":
-    from trainers.presets import DatasetRecord, run_config
-
-    return run_config(
-        preset,
-        arch=arch,
-        mapping_depth=depth,
-        dataset=DatasetRecord.model_validate(dataset.describe()),
+    choice = Choice(
+        config=letter_for(config, arch),
+        preset=preset,
+        mapping_layers=mapping_depth,
+        mixing_prob=mixing,
+        loss=loss,
+        gpus=gpus,
         kimg=kimg,
-        seed=seed,
+        shards=shards,
+        precision=precision,
+        fields=read_fields(recipe, assignments or []),
     )
+    read = partial(
+        open_dataset,
+        data,
+        resolution=resolution,
+        crop=crop,
+        filter=filter,
+        num_images=num_images,
+        skip_bad=skip_bad,
+        missing=combination(without),
+    )
+    images = DataChoice(data, resolution, num_images, read)
+    if dry_run:
+        show_plan(choice, images, seed, as_json=as_json)
+        return
+    metrics = MetricChoice(snapshot_metrics, metric_samples, classifiers, inception_weights, lpips_weights)
+    place = Place(out, resume=resume, force=force, device=torch_device(device))
+    train_run(choice, images, metrics, place, seed=seed)

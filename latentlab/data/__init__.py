@@ -1,4 +1,4 @@
-"""Images to train on: the embedded faces, folders of images, and CelebA with its 40 attributes."""
+"""Images to train on: the embedded faces, folders and zip files of images, CelebA, and prepared images."""
 
 from latentlab.data.dataset import Dataset, open_dataset
 

@@ -3,12 +3,13 @@
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
+from latentlab.data.sources import Entry
 from latentlab.errors import DataError
 
 __all__ = ["CELEBA_ATTRIBUTES", "Layout", "find_layout", "labels_of", "read_attributes"]
@@ -21,18 +22,19 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a CelebA folder keeps its two halves."""
+    """Where a CelebA folder keeps its two halves; `images` is a folder or a zip file."""
 
     attribute_file: Path
     images: Path
 
 
 def find_layout(path: Path) -> Layout | None:
-    """Recognise CelebA by its attribute file; images lie in one of its usual folders or beside the file."""
+    """Recognise CelebA by its attribute file; images lie in one of its usual folders, zipped or not, or beside it."""
     for name in ATTRIBUTE_FILES:
         if (path / name).is_file():
             folders = [path / folder for folder in IMAGE_FOLDERS if (path / folder).is_dir()]
-            return Layout(path / name, folders[0] if folders else path)
+            zipped = [path / f"{folder}.zip" for folder in IMAGE_FOLDERS if (path / f"{folder}.zip").is_file()]
+            return Layout(path / name, [*folders, *zipped, path][0])
     return None
 
 
@@ -61,17 +63,17 @@ def read_attributes(path: Path) -> pd.DataFrame:
     return pd.DataFrame(np.where(present, 1, -1).astype(np.int8), index=pd.Index(table[0]), columns=names)
 
 
-def labels_of(files: Sequence[Path], table: pd.DataFrame, attribute_file: Path) -> np.ndarray:
-    """The rows of `table` that belong to `files`, int8 [N, A]; extensions may differ (.jpg in the list, .png on disk).
+def labels_of(entries: Sequence[Entry], table: pd.DataFrame, layout: Layout) -> np.ndarray:
+    """The rows of `table` that belong to images, int8 [N, A]; extensions may differ (.jpg in the list, .png on disk).
 
     Raises:
         DataError: an image without a row, a row without an image, or two images of one name.
     """
     rows = pd.Index([Path(name).stem for name in table.index])
-    images = [file.stem for file in files]
-    _refuse_duplicates(images, f"{files[0].parent}: an image called", "keep one file of each name")
-    _refuse_difference(images, rows, f"{attribute_file}: no row for the images")
-    _refuse_difference(rows, images, f"{attribute_file}: its rows name images that are not in {files[0].parent}:")
+    images = [PurePosixPath(entry.name).stem for entry in entries]
+    _refuse_duplicates(images, f"{layout.images}: an image called", "keep one file of each name")
+    _refuse_difference(images, rows, f"{layout.attribute_file}: no row for the images")
+    _refuse_difference(rows, images, f"{layout.attribute_file}: its rows name images that are not in {layout.images}:")
     return table.to_numpy()[rows.get_indexer(pd.Index(images))]
 
 

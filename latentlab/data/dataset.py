@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from latentlab.data import celeba, embedded, folder
-from latentlab.errors import DataError, UsageError
+from latentlab.data import celeba, decoding, embedded, layouts, loading, prepared
+from latentlab.errors import UsageError
 from latentlab.progress import Progress, silent
 
 EMBEDDED = "faces"
@@ -31,11 +31,15 @@ class Dataset:
     Attributes:
         name: What tables and artefacts call it.
         fingerprint: SHA-256 of the pixels as they are used (of file names, sizes and times where the images do not
-            fit into memory and are decoded on request).
+            fit into memory and are decoded on request; of the file's fingerprint and what is taken from it where only
+            a part of prepared images is used).
         resolution: R, height and width of the images.
         pixels: Images by number.
         attributes: A names; empty without labels.
         labels: int8 [N, A], 1 where the attribute is present and -1 where it is not; None without labels.
+        crop: What was cut out of the files: "none", "celeba" or "center".
+        filter: How images were made smaller, "box" or "lanczos"; "drawn" for the embedded faces.
+        skipped: Files that could not be read and were left out.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Dataset:
     pixels: Pixels
     attributes: tuple[str, ...] = ()
     labels: np.ndarray | None = None
+    crop: str = "none"
+    filter: str = "box"
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -54,12 +61,15 @@ class Dataset:
         return np.asarray(self.pixels[numbers])
 
     def describe(self) -> dict[str, str | int]:
-        """What artefacts record about the data: name, fingerprint, num_images, resolution."""
+        """What artefacts record about the data."""
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
             "num_images": len(self),
             "resolution": self.resolution,
+            "crop": self.crop,
+            "filter": self.filter,
+            "num_skipped": len(self.skipped),
         }
 
 
@@ -68,37 +78,47 @@ def open_dataset(
     *,
     resolution: int,
     crop: str = "auto",
+    filter: str = "box",  # noqa: A002 (named like the option)
     num_images: int | None = None,
     seed: int = 0,
     missing: dict[str, bool] | None = None,
+    skip_bad: bool = False,
     progress: Progress = silent,
 ) -> Dataset:
-    """Open the embedded faces ("faces") or a folder of images, box-filtered to resolution x resolution.
+    """Open the embedded faces ("faces"), a folder or a zip file of images, or a file of prepared images.
 
     Args:
-        spec: "faces", or a folder: with an attribute file beside it is read as CelebA, with labels, else as images of
-            any nesting without labels. A folder that is itself called faces is `./faces`.
+        spec: "faces"; or a folder: with an attribute file in it, it is read as CelebA, with labels, else as images of
+            any nesting without labels; or a zip file of images; or what `latentlab data prepare` made. A folder that
+            is itself called faces is `./faces`.
         resolution: A power of two from 8 to 1024.
         crop: How images become square: "celeba" takes the 128x128 pixels around the face of a 178x218 image, "center"
             the largest centred square, "auto" leaves square images alone and takes "celeba" for aligned CelebA.
-        num_images: Take only the first ones; None for all of a folder, or 30,000 embedded faces.
-        seed: Which embedded faces; folders take no seed.
+        filter: How larger images are made smaller: "box" averages, "lanczos" is what StyleGAN's own data tools use.
+            Prepared images keep the filter they have, and are box-filtered to lower resolutions.
+        num_images: Take only the first ones; None for all there are, or 30,000 embedded faces.
+        seed: Which embedded faces; files take no seed.
         missing: A combination of attribute values that the embedded faces shall lack, such as
             {"Male": True, "Young": False}; only for "faces".
+        skip_bad: Leave out files that cannot be read (`Dataset.skipped` names them) instead of stopping. They are not
+            replaced: `num_images` counts them.
         progress: Told how many images are ready.
 
     Raises:
         UsageError: an argument is not allowed.
-        DataError: the folder, its images or its attribute file cannot be used.
+        DataError: the folder or file, its images or its attribute file cannot be used.
     """
     check_resolution(resolution)
     if num_images is not None and num_images < 1:
         raise UsageError(f"{num_images} images asked for: at least 1 is needed.")
+    preparation = decoding.Preparation(resolution, crop, filter)
     if str(spec) == EMBEDDED:
         return _open_faces(resolution, num_images, seed, missing, progress)
     if missing:
         raise UsageError(f"a missing combination of attributes can be asked of '{EMBEDDED}' only, not of {spec}.")
-    return _open_folder(Path(spec), folder.Preparation(resolution, crop), num_images, progress)
+    if prepared.is_prepared(Path(spec)):
+        return _open_prepared(Path(spec), preparation, num_images, progress)
+    return _open_images(Path(spec), preparation, num_images, skip_bad, progress)
 
 
 def check_resolution(resolution: int) -> None:
@@ -115,21 +135,51 @@ def _open_faces(
 ) -> Dataset:
     selection = embedded.Selection(seed, num_images or embedded.DEFAULT_COUNT, tuple(sorted((missing or {}).items())))
     faces = embedded.cached_faces(selection, resolution, progress)
-    return Dataset(selection.name, faces.fingerprint, resolution, faces.images, celeba.CELEBA_ATTRIBUTES, faces.labels)
+    return Dataset(
+        selection.name,
+        faces.fingerprint,
+        resolution,
+        faces.images,
+        celeba.CELEBA_ATTRIBUTES,
+        faces.labels,
+        filter="drawn",
+    )
 
 
-def _open_folder(path: Path, preparation: folder.Preparation, num_images: int | None, progress: Progress) -> Dataset:
-    if not path.is_dir():
-        raise DataError(f"{path}: no such folder. Name a folder of images, or '{EMBEDDED}' for the embedded faces.")
-    layout = celeba.find_layout(path)
-    files = folder.find_images(layout.images if layout else path)
-    attributes: tuple[str, ...] = ()
-    labels = None
-    if layout:
-        table = celeba.read_attributes(layout.attribute_file)
-        attributes = tuple(table.columns)
-        labels = celeba.labels_of(files, table, layout.attribute_file)[:num_images]
-    if num_images is not None and num_images > len(files):
-        raise DataError(f"{path}: {num_images} images asked for, but it holds {len(files)}. Ask for at most that many.")
-    pixels, fingerprint = folder.load(files[:num_images], preparation, aligned=layout is not None, progress=progress)
-    return Dataset(path.resolve().name, fingerprint, preparation.resolution, pixels, attributes, labels)
+def _open_images(
+    path: Path, preparation: decoding.Preparation, num_images: int | None, skip_bad: bool, progress: Progress
+) -> Dataset:
+    images = layouts.find_image_set(path).first(num_images)
+    loaded = loading.load(images.entries, preparation, aligned=images.aligned, skip_bad=skip_bad, progress=progress)
+    return Dataset(
+        images.name,
+        loaded.fingerprint,
+        preparation.resolution,
+        loaded.pixels,
+        images.attributes,
+        None if images.labels is None else images.labels[loaded.kept],
+        crop=loaded.crop,
+        filter=preparation.filter,
+        skipped=loaded.skipped,
+    )
+
+
+def _open_prepared(
+    path: Path, preparation: decoding.Preparation, num_images: int | None, progress: Progress
+) -> Dataset:
+    found = prepared.read_prepared(path)
+    prepared.refuse_other_preparation(found, preparation.crop, preparation.filter)
+    pixels, fingerprint = prepared.open_pixels(
+        found, resolution=preparation.resolution, num_images=num_images, progress=progress
+    )
+    return Dataset(
+        found.source,
+        fingerprint,
+        preparation.resolution,
+        pixels,
+        found.attributes,
+        None if found.labels is None else found.labels[:num_images],
+        crop=found.crop,
+        filter=found.filter,
+        skipped=found.skipped,
+    )

@@ -1,0 +1,202 @@
+"""Feature vectors of images, for Fréchet distances: FID's Inception network, and one's own attribute classifiers."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torch import nn
+
+from latentlab.errors import UsageError, WeightsError
+from latentlab.files import file_sha256
+from latentlab.images import to_float
+from latentlab.networks import downscale
+from latentlab.protocols import full_precision
+
+if TYPE_CHECKING:
+    from latentlab.perceptual import Featured
+
+INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""torch-fidelity's conversion of the TensorFlow network of 2015-12-05 that FID is defined by."""
+MAX_DIMENSIONS = 4096
+"""Of classifiers' features: their covariance is a matrix of that size squared."""
+_DOWNLOAD_TIMEOUT = 30.0
+
+
+class ImageFeatures(Protocol):
+    """Feature vectors of images.
+
+    Attributes:
+        name: Whose features they are.
+        distance_name: What a Fréchet distance between them is called.
+        sha256: Hash of the weights that decide them.
+    """
+
+    name: str
+    distance_name: str
+    sha256: str
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, W, 1 or 3] -> float32 [N, D], row i a function of image i alone."""
+
+
+class InceptionFeatures:
+    """The 2,048 features that FID is defined by (Heusel et al. 2017): the last pooling layer of Inception-v3.
+
+    The network (torch-fidelity's, of the graph of 2015-12-05) resizes images to 299 pixels itself, by TensorFlow's
+    bilinear rule of that time. It is called `inception`, and its distance `fid`, only if its weights are FID's.
+    """
+
+    def __init__(self, model: nn.Module, *, sha256: str, device: torch.device) -> None:
+        genuine = sha256 == INCEPTION_SHA256
+        self.name = "inception" if genuine else "custom-inception"
+        self.distance_name = "fid" if genuine else f"fd_{self.name}"
+        self.sha256 = sha256
+        self._model, self._device = model, device
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, W, 1 or 3] -> float32 [N, 2048]."""
+        batch = torch.tensor(images, device=self._device).permute(0, 3, 1, 2)
+        with torch.inference_mode(), full_precision():
+            found: np.ndarray = self._model(batch.expand(-1, 3, -1, -1))[0].cpu().numpy()
+        return found
+
+
+class ClassifierFeatures:
+    """The last feature maps of attribute classifiers, averaged over positions, as Inception's last pooling does.
+
+    They come with no download, and what they make of a distance is comparable only under the same classifiers.
+
+    Args:
+        classifiers: In eval mode, on `device`.
+        device: Where they compute.
+    """
+
+    distance_name = "fd_classifiers"
+
+    def __init__(self, classifiers: "Featured", *, device: torch.device | str = "cpu") -> None:
+        self.name, self.sha256 = f"classifier:{classifiers.name}", classifiers.sha256
+        self._classifiers, self._device = classifiers, torch.device(device)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, H, 3] -> float32 [N, D]; images are box-filtered to the classifiers' resolution.
+
+        Raises:
+            UsageError: images are smaller than the classifiers take, or no multiple of it; or D is above 4,096.
+        """
+        with torch.inference_mode(), full_precision():
+            batch = box_filter(to_float(images).to(self._device), self._classifiers.resolution)
+            found: np.ndarray = self._classifiers.features(batch)[-1].float().mean(dim=(2, 3)).cpu().numpy()
+        if found.shape[1] > MAX_DIMENSIONS:
+            raise UsageError(
+                f"the classifiers {self._classifiers.name} have {found.shape[1]:,} features, and a Fréchet distance "
+                f"takes at most {MAX_DIMENSIONS:,}: use classifiers with a shared trunk (`latentlab classifiers "
+                "train --trunk shared`)."
+            )
+        return found
+
+
+def inception_features(weights: Path | str | None = None, *, device: torch.device | str = "cpu") -> InceptionFeatures:
+    """FID's Inception network, from torch-fidelity (the optional extra `latentlab[fid]`).
+
+    Without `weights` the file is looked for in torch's cache, then downloaded there and checked against the hash in
+    its name. A given file of the right form that is not FID's is accepted, under the name `custom-inception`.
+
+    Args:
+        weights: The file, or a folder that holds it under its own name.
+        device: Where the network will compute.
+
+    Raises:
+        WeightsError: torch-fidelity is not installed, or the file cannot be had or has another form.
+    """
+    build = _network()
+    path = _find(None if weights is None else Path(weights))
+    _check_state(path)
+    try:
+        with torch.random.fork_rng(devices=[]):  # its layers are drawn at random before the file is read
+            model = build(path)
+    except RuntimeError as error:
+        detail = str(error).strip().splitlines()[1:2] or [str(error)]
+        raise WeightsError(
+            f"{path} does not hold the weights of FID's Inception network ({detail[0].strip()[:200]}): give the file "
+            f"{INCEPTION_FILE} as --inception-weights."
+        ) from error
+    model.eval().requires_grad_(False).to(device)
+    return InceptionFeatures(model, sha256=file_sha256(path), device=torch.device(device))
+
+
+def box_filter(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Bring square images [N, C, H, H] down to `resolution` by averaging boxes of H / resolution pixels a side.
+
+    Raises:
+        UsageError: H is smaller than `resolution`, or no multiple of it.
+    """
+    factor, rest = divmod(images.shape[-1], resolution)
+    if rest or not factor:
+        raise UsageError(
+            f"images are {images.shape[-1]} pixels wide, and the classifiers take {resolution}: images are only made "
+            f"smaller, by a whole factor. Train classifiers at {images.shape[-1]} pixels or at a half, a quarter, ... "
+            "of it."
+        )
+    return downscale(images, factor)
+
+
+def _network() -> Callable[[Path], nn.Module]:
+    """What builds torch-fidelity's network from a weights file."""
+    try:  # it loads torchvision and takes seconds, which only who needs FID should wait for
+        from torch_fidelity.feature_extractor_inceptionv3 import (
+            FeatureExtractorInceptionV3,
+        )
+    except ImportError as error:
+        raise WeightsError(
+            f"FID needs the Inception network of torch-fidelity, which cannot be loaded ({error}): install "
+            "`latentlab[fid]`, or measure fd_classifiers instead."
+        ) from error
+
+    def build(path: Path) -> nn.Module:
+        model: nn.Module = FeatureExtractorInceptionV3("inception", ["2048"], str(path))
+        return model
+
+    return build
+
+
+def _find(weights: Path | None) -> Path:
+    """The weights file, downloaded if none is given and torch's cache has none."""
+    if weights is not None:
+        path = weights / INCEPTION_FILE if weights.is_dir() else weights
+        if not path.is_file():
+            raise WeightsError(f"--inception-weights: there is no file {path}; it should be {INCEPTION_FILE}.")
+        return path
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    if (cache / INCEPTION_FILE).is_file():
+        return cache / INCEPTION_FILE
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
+    try:
+        torch.hub.load_state_dict_from_url(
+            URL_INCEPTION_V3, str(cache), progress=False, check_hash=True, weights_only=True, file_name=INCEPTION_FILE
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"FID needs the weights {INCEPTION_FILE}: they are not in {cache} and could not be downloaded ({error}). "
+            f"Get the file from {URL_INCEPTION_V3} and give it as --inception-weights, or measure fd_classifiers."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    return cache / INCEPTION_FILE
+
+
+def _check_state(path: Path) -> None:
+    """Refuse a file that is no plain state dict: torch-fidelity would unpickle it without restrictions."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds for files that are no checkpoints
+        raise WeightsError(f"{path} is no PyTorch state dict ({type(error).__name__}): download it again.") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise WeightsError(f"{path} is no state dict of tensors: give the file {INCEPTION_FILE}.")

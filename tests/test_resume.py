@@ -1,0 +1,129 @@
+"""A run that is killed again and again ends as an undisturbed one, bit for bit."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Squares
+
+from latentlab.checkpoint import load_tensors, snapshots
+from trainers.config import RunConfig
+from trainers.loop import train
+
+KILLS = 24
+UNTIMED = ("images_per_second", "seconds")
+
+
+def _train_and_die(config: str, run: str, seed: int) -> None:
+    """Train; die at a random moment, or at a random operation on a file of the run."""
+    torch.set_num_threads(1)
+    draw = random.Random(seed)
+    if seed % 2:
+        _die_at_operation(run, draw.randrange(1, 120))
+    else:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(0.05, 1.0))  # SIGALRM kills like SIGKILL: no handler runs
+    train(RunConfig.model_validate_json(config), Squares(), Path(run), resume=True)
+
+
+def _die_at_operation(run: str, number: int) -> None:
+    left = number
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"):
+            left -= any(isinstance(argument, str) and run in argument for argument in map(_text, arguments))
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def _text(argument: object) -> object:
+    return os.fspath(argument) if isinstance(argument, os.PathLike) else argument
+
+
+def _result(run: Path) -> tuple[dict, dict, list]:
+    newest = snapshots(run)[-1]
+    average, training = load_tensors(newest, "network")[0], load_tensors(newest, "training")[0]
+    stats = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    return average, training, [{k: v for k, v in tick.items() if k not in UNTIMED} for tick in stats]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="forks processes that have torch")
+def test_killed_many_times_equals_undisturbed(tmp_path, tiny_run, squares):
+    config = tiny_run(total_kimg=6.4, tick_kimg=0.04, snapshot_kimg=0.08, mixing_prob=0.5)
+    run, context = tmp_path / "killed", multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainers.loop", "torch.utils.tensorboard"])
+    deaths: list[int] = []
+    for seed in range(KILLS):
+        process = context.Process(target=_train_and_die, args=(config.model_dump_json(), str(run), seed))
+        process.start()
+        process.join(60)
+        assert process.exitcode in (-signal.SIGKILL, -signal.SIGALRM), "it should have died, and not have finished"
+        deaths.append(process.exitcode)
+        for folder in snapshots(run):  # what is visible is whole, but for old ones that were being removed
+            if folder in snapshots(run)[-config.trainer.keep_snapshots :]:
+                load_tensors(folder, "network")
+                load_tensors(folder, "training")
+    assert deaths.count(-signal.SIGKILL) >= 10
+    words: list[str] = []
+    train(config, squares, run, resume=True, say=words.append)
+    assert [word for word in words if "resuming" in word]
+    train(config, squares, tmp_path / "whole")
+    ours, whole = _result(run), _result(tmp_path / "whole")
+    for found, expected in zip(ours[:2], whole[:2], strict=True):
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert torch.equal(found[name], tensor), name
+    assert ours[2] == whole[2]
+    leftovers = list(run.rglob("*.partial"))
+    assert not leftovers
+
+
+def test_snapshots_hold_every_position(tmp_path, tiny_run, squares):
+    train(tiny_run(), squares, tmp_path / "run", snapshot_metrics=lambda g, n: {"swd": 5.0}, score="swd")
+    description = json.loads((snapshots(tmp_path / "run")[-1] / "training.json").read_text())
+    assert description["num_images"] == 200
+    assert description["num_steps"] == 25
+    assert 0 < description["phase_images"] < 200
+    assert description["best"] == {"metric": "swd", "value": 5.0, "num_images": 80}
+    assert description["adam_g"]["steps"] > 0
+    names = load_tensors(snapshots(tmp_path / "run")[-1], "training")[0]
+    assert {name.split(".")[0] for name in names} == {"g", "d", "adam_g", "adam_d"}
+
+
+def test_the_best_snapshot_is_kept_and_named(tmp_path, tiny_run, squares):
+    scores = iter([4.0, 1.0, 3.0, 2.0])
+    config = tiny_run(total_kimg=0.64, tick_kimg=0.08, snapshot_kimg=0.16, keep_snapshots=1)
+    run = tmp_path / "run"
+    train(config, squares, run, snapshot_metrics=lambda g, n: {"fid2048": next(scores)}, score="fid2048")
+    assert [path.name for path in snapshots(run)] == ["000000320", "000000640"]
+    assert (run / "best").resolve().name == "000000320"
+
+
+def test_another_configuration_needs_force(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    train(tiny_run(), squares, run)
+    words: list[str] = []
+    longer = tiny_run(total_kimg=0.28, r1_gamma=2.0)
+    state = train(longer, squares, run, resume=True, force=True, say=words.append)
+    assert state.num_images == 280
+    assert "going on with other settings: trainer.r1_gamma was 10.0 and is now 2.0" in words
+    assert json.loads((run / "config.json").read_text())["trainer"]["total_kimg"] == 0.28
+    assert json.loads((run / "config-1.json").read_text())["trainer"]["total_kimg"] == 0.2
+
+
+def test_time_passes(tmp_path, tiny_run, squares):
+    """Seconds add up over resumptions."""
+    started = time.perf_counter()
+    state = train(tiny_run(), squares, tmp_path / "run")
+    again = train(tiny_run(total_kimg=0.24), squares, tmp_path / "run", resume=True, force=True)
+    assert 0 < state.seconds < again.seconds < time.perf_counter() - started
