@@ -153,7 +153,7 @@ def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     for prefix, network in (("g", state.generator), ("d", state.discriminator)):
         yield from ((f"{prefix}.{name}", tensor) for name, tensor in network.state_dict().items())
     for prefix, optimizer in (("adam_g", state.optimizer_g), ("adam_d", state.optimizer_d)):
-        yield from ((f"{prefix}.{name}", tensor) for name, tensor in optimizer.moments())
+        yield from ((f"{prefix}.{name}", tensor) for name, tensor in optimizer.tensors())
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
