@@ -1,0 +1,186 @@
+"""Training steps: LatentLab's trainer beside the loop that one would write first, over the same networks.
+
+The plain loop is eager float32 in torch's default layout with torch.optim.Adam, at full resolution, with the same
+minibatch, losses, style mixing, R1 interval and generator average. Both are measured in turns within one run, so that
+a machine that slows down slows both. Ratios are medians over the turns.
+
+Memory per image is what autograd keeps of one image in the larger of the two half steps (trainers/plan.py); it depends
+on the networks alone, so it can be given for sizes that this machine could not train.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from latentlab.cli.display import print_table
+from latentlab.networks import Discriminator, Generator
+from trainers.config import DatasetRecord, RunConfig
+from trainers.losses import discriminator_loss, generator_loss, gradient_penalty
+from trainers.plan import plan
+from trainers.presets import Choice, run_config
+from trainers.trainer import Trainer, mix_styles
+
+IMAGES = 256
+FULLY_GROWN = 10**12  # images; any schedule has ended by then
+
+
+@dataclass(frozen=True)
+class Case:
+    preset: str
+    resolution: int
+    r1_interval: int
+
+    def config(self, precision: str = "float32") -> RunConfig:
+        record = DatasetRecord(name="noise", fingerprint="", num_images=IMAGES, resolution=self.resolution)
+        fields = (("trainer.r1_interval", self.r1_interval),)
+        return run_config(Choice(preset=self.preset, precision=precision, fields=fields), dataset=record)
+
+
+class Noise:
+    """Images of random pixels, in memory."""
+
+    def __init__(self, resolution: int) -> None:
+        self.resolution = resolution
+        shape = (IMAGES, resolution, resolution, 3)
+        self.pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        return self.pixels[indices]
+
+
+class PlainLoop:
+    """Training as one would first write it."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.config, self.device = config.trainer, device
+        self.g, self.average = Generator(config.generator).to(device), Generator(config.generator).to(device)
+        self.d = Discriminator(config.discriminator).to(device)
+        rate = config.trainer.schedule.learning_rate_base
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, 0.99), eps=1e-8) for network in (self.g, self.d)
+        )
+        self.data = torch.from_numpy(Noise(config.generator.resolution).pixels)
+        self.batch = config.trainer.schedule.minibatch_base
+        self.steps = 0
+
+    def fakes(self) -> torch.Tensor:
+        ws = self.g.mapping(torch.randn(self.batch, self.g.z_dim, device=self.device))
+        if torch.rand(()) < self.config.mixing_prob:
+            ws2 = self.g.mapping(torch.randn(self.batch, self.g.z_dim, device=self.device))
+            ws = mix_styles(ws, ws2, int(torch.randint(1, self.g.num_ws, ())))
+        self.g.track_w(ws)
+        return self.g.synthesis(ws)
+
+    def step(self) -> None:
+        reals = self.data[torch.randint(len(self.data), (self.batch,))].to(self.device)
+        reals = reals.permute(0, 3, 1, 2).float() / 127.5 - 1
+        flip = torch.rand(self.batch, device=self.device) < 0.5
+        reals = torch.where(flip[:, None, None, None], reals.flip(3), reals).requires_grad_(True)
+        with torch.no_grad():
+            fakes = self.fakes()
+        scores = self.d(reals)
+        loss = discriminator_loss(scores, self.d(fakes)).mean()
+        if self.steps % self.config.r1_interval == 0:
+            weight = self.config.r1_gamma / 2 * self.config.r1_interval
+            loss = loss + weight * gradient_penalty(scores, reals).mean()
+        self._descend(self.adam_d, loss)
+        with torch.no_grad():
+            for old, new in zip(self.average.parameters(), self.g.parameters(), strict=True):
+                old.lerp_(new, 0.002)
+        self._descend(self.adam_g, generator_loss(self.d(self.fakes())).mean())
+        self.steps += 1
+
+    @staticmethod
+    def _descend(adam: torch.optim.Adam, loss: torch.Tensor) -> None:
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+
+class Ours:
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.trainer = Trainer(config, Noise(config.generator.resolution), device)
+        self.batch = config.trainer.schedule.minibatch_base
+
+    def step(self) -> None:
+        self.trainer.state.num_images = FULLY_GROWN + self.trainer.state.num_steps * self.batch
+        self.trainer.step()
+
+
+def images_per_second(loop: PlainLoop | Ours, steps: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        loop.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return steps * loop.batch / (time.perf_counter() - started)
+
+
+def measure(case: Case, device: torch.device, seconds: float) -> list[str]:
+    loops = {"plain": PlainLoop(case.config(), device)}
+    loops |= {name: Ours(case.config(name), device) for name in ("float32", "bfloat16")}
+    steps = case.r1_interval
+    for loop in loops.values():
+        speed = images_per_second(loop, steps, device)  # warm up
+    steps *= max(round(seconds / 5 * speed / (steps * loop.batch)), 1)
+    speeds: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(5):
+        for name, loop in loops.items():
+            speeds[name].append(images_per_second(loop, steps, device))
+    middle = {name: statistics.median(values) for name, values in speeds.items()}
+    ratios = {
+        name: statistics.median(ours / plain for ours, plain in zip(speeds[name], speeds["plain"], strict=True))
+        for name in ("float32", "bfloat16")
+    }
+    return [
+        f"{case.preset}, {case.resolution} px",
+        f"{'every step' if case.r1_interval == 1 else f'every {case.r1_interval}th'}",
+        *(f"{middle[name]:,.0f}" for name in loops),
+        *(f"{ratios[name]:.2f}" for name in ratios),
+    ]
+
+
+def memory_rows() -> list[list[str]]:
+    rows = []
+    for resolution in (256, 1024):
+        record = DatasetRecord(name="noise", fingerprint="", num_images=10**6, resolution=resolution)
+        for precision in ("float32", "bfloat16"):
+            needs = plan(run_config(Choice(preset="paper", precision=precision), dataset=record))[-1]
+            rows.append([f"paper, {resolution} px, {precision}", f"{needs.memory_per_image / 2**20:,.0f} MiB"])
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each loop and case")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    cases = [
+        Case("quick", 32, 1),
+        Case("quick", 64, 1),
+        Case("quick", 32, 8),
+        Case("quick", 64, 8),
+        Case("small", 32, 1),
+    ]
+    if device.type == "cuda":
+        cases = [Case("paper", resolution, interval) for resolution in (64, 256) for interval in (1, 8)]
+    columns = ["networks", "R1", "plain, images/s", "float32", "bfloat16", "ratio float32", "ratio bfloat16"]
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {name}, {os.cpu_count()} cores")
+    print_table(columns, [measure(case, device, options.seconds) for case in cases])
+    print_table(["memory that one image takes in training", ""], memory_rows())
+
+
+if __name__ == "__main__":
+    main()
