@@ -15,6 +15,7 @@ from latentlab.checkpoint import load_generator, snapshots
 from latentlab.errors import UsageError
 from trainers.distributed import Team
 from trainers.loop import train
+from trainers.reals import Reals
 
 SCRIPT = Path(__file__).with_name("tiny_training.py")
 
@@ -64,6 +65,13 @@ def test_two_shards_are_the_minibatch_of_one(tiny_run, squares):
         part = images[shard::2]
         loss = discriminator_objective(settings, discriminator, Batch(part, part, part[:0]))[0]
         torch.testing.assert_close(loss, whole[shard::2])
+
+
+def test_shards_of_a_minibatch_are_its_images_without_repeats(squares):
+    reals = Reals(squares, 0, torch.device("cpu"))
+    whole = reals.batch(16, 8, 0.0)
+    parts = [reals.batch(16, 8, 0.0, part=slice(shard, None, 2)) for shard in range(2)]
+    assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
 
 def _wait_for(condition, process, seconds=120):

@@ -83,6 +83,51 @@ def test_a_run_leaves_what_the_documentation_says(tmp_path, tiny_run, squares):
     assert (name.name, generator.img_resolution, generator.synthesis.lod) == ("run@000000200", 16, 0.0)
 
 
+@pytest.mark.parametrize("letter", ["A", "B", "C", "D", "E"])
+def test_every_configuration_trains(tmp_path, tiny_run, squares, letter):
+    state = train(tiny_run(config=letter), squares, tmp_path / "run")
+    assert state.num_images == 200
+    stats = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert stats[0]["resolution"] == (4 if letter == "A" else 8)
+    assert ("gp" if letter == "A" else "r1") in stats[-1]
+    assert any((p != q).any() for p, q in zip(state.generator.parameters(), state.average.parameters(), strict=True))
+
+
+def test_half_precision_has_nearly_the_same_gradients(tiny_run, squares):
+    """Statistics, losses and weights stay float32: only convolutions round."""
+    found = []
+    for name in ("float32", "bfloat16"):
+        trainer = Trainer(tiny_run(precision=name, mirror=False), squares, CPU)
+        trainer.step()
+        assert all(parameter.dtype == torch.float32 for parameter in trainer.state.generator.parameters())
+        found.append(torch.cat([gradient.flatten() for gradient in trainer.state.optimizer_d.gradients()]))
+    assert 0 < (found[1] - found[0]).norm() / found[0].norm() < 0.05
+
+
+def test_float16_finds_a_scale_and_trains(tiny_run, squares):
+    trainer = Trainer(tiny_run(precision="float16"), squares, CPU)
+    before = trainer.state.optimizer_d.loss_scale
+    for _ in range(24):
+        trainer.step()
+    for adam in (trainer.state.optimizer_d, trainer.state.optimizer_g):
+        assert adam.steps >= 8
+        assert all(parameter.isfinite().all() for parameter in adam.parameters)
+    assert trainer.state.optimizer_d.loss_scale != before
+    assert all(math.isfinite(value) for value in trainer.averages().values())
+
+
+def test_images_are_read_ahead(tmp_path, tiny_run, squares, monkeypatch):
+    """A data set that does not fit into memory gives the same training, and the next minibatch is read early."""
+    train(tiny_run(), squares, tmp_path / "memory")
+    monkeypatch.setattr("trainers.reals.CACHED_BYTES", 0)
+    asked = []
+    original = type(squares).images
+    monkeypatch.setattr(type(squares), "images", lambda self, i: asked.append(len(i)) or original(self, i))
+    train(tiny_run(), squares, tmp_path / "files")
+    assert _weights(tmp_path / "memory") == _weights(tmp_path / "files")
+    assert len(asked) >= 26  # one more than there were steps
+
+
 def _weights(run):
     return load_generator(run)[1].sha256
 

@@ -103,11 +103,6 @@ def team(device: torch.device) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
-def local_rank() -> int:
-    """Which process this is on its machine, for choosing a GPU; 0 without torchrun."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 @contextmanager
 def _peers() -> Iterator[None]:
     try:

@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from latentlab.cli.options import Crop, Data, Device, NumImages, Seed, Without, combination, torch_device
+from latentlab.cli.options import (
+    Crop,
+    Data,
+    Device,
+    Filter,
+    NumImages,
+    Seed,
+    SkipBad,
+    Without,
+    combination,
+    torch_device,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, look at.")
 
@@ -42,6 +53,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was killed.")] = False,
     num_images: NumImages = None,
     crop: Annotated[Crop, typer.Option(help="How images that are not square become so.")] = "auto",
+    filter: Filter = "box",  # noqa: A002
+    skip_bad: SkipBad = False,
     without: Without = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -65,6 +78,8 @@ def train(
             data,
             resolution=config.network.resolution,
             crop=crop,
+            filter=filter,
+            skip_bad=skip_bad,
             num_images=num_images,
             missing=combination(without),
             progress=progress,

@@ -193,10 +193,14 @@ def refuse_bad(errors: Sequence[DataError], total: int, *, skip_bad: bool) -> No
 
 
 def memory_limit() -> int:
-    """Bytes that decoded images may take: 8 GiB, or half of the machine's memory where that is less."""
+    """Bytes that decoded images may take: 8 GiB, or half of the machine's memory where that is less.
+
+    Processes that torchrun started on this machine share it, as each holds the images.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not hasattr(os, "sysconf"):
-        return MEMORY_LIMIT
-    return min(MEMORY_LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+        return MEMORY_LIMIT // processes
+    return min(MEMORY_LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2) // processes
 
 
 def block_rows(resolution: int) -> int:
