@@ -108,8 +108,8 @@ def _peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0][:200]
+        reason = str(error).partition("\n")[0].partition(". ")[0].rpartition("] ")[2]
         raise LostProcessError(
-            "another process of this job has ended or cannot be reached, so training stops here; the same command "
-            f"with --resume goes on from the newest snapshot ({reason})."
+            f"another process of this job has ended or cannot be reached ({reason}), so this one stops too. If its own "
+            "message does not say otherwise, the same command with --resume goes on from the newest snapshot."
         ) from error

@@ -54,10 +54,11 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.{_remedy(error)}")
+            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.{_remedy(error, str(ctx.invoked_subcommand))}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            _complain(f"interrupted{AFTER_INTERRUPT.get(str(ctx.invoked_subcommand), '; nothing was changed')}.")
+            if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
+                _complain(f"interrupted{AFTER_INTERRUPT.get(str(ctx.invoked_subcommand), '; nothing was changed')}.")
             raise typer.Exit(130) from None
 
 
@@ -65,9 +66,10 @@ def _complain(message: str) -> None:
     print(f"latentlab: {message}", file=sys.stderr)
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(error: OSError, command: str) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return " The disk is full; nothing half-written was left. Make room and run the command again."
+        then = AFTER_INTERRUPT.get(command, "; nothing half-written was left: make room and run the command again")
+        return f" The disk is full{then}."
     return ""
 
 

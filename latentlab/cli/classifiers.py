@@ -68,7 +68,7 @@ def train(
     from attribute_classifiers.network import read_card
     from attribute_classifiers.presets import preset as preset_config
     from attribute_classifiers.training import train_classifiers
-    from latentlab.cli.display import progress_bar
+    from latentlab.cli.display import progress_bar, say_skipped
     from latentlab.data import open_dataset
 
     config = preset_config(preset, resolution=resolution, trunk=trunk, images_shown=images_shown)
@@ -84,6 +84,7 @@ def train(
             missing=combination(without),
             progress=progress,
         )
+    say_skipped(dataset)
     folder = out or Path("classifiers") / preset
     with progress_bar("Training classifiers") as progress:
         train_classifiers(dataset, config, folder, seed=seed, device=chosen, resume=resume, progress=progress)

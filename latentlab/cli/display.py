@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -22,7 +23,11 @@ from rich.text import Text
 
 from latentlab.progress import Progress as Callback
 
+if TYPE_CHECKING:
+    from latentlab.data import Dataset
+
 SECONDS_BETWEEN_LINES = 10.0
+NAMED = 10  # skipped images that are named one by one
 
 
 class RateColumn(ProgressColumn):
@@ -90,6 +95,14 @@ class Lines:
 def say(words: str) -> None:
     """A line for the person at the terminal, on standard error, so that standard output stays a result."""
     print(words, file=sys.stderr, flush=True)
+
+
+def say_skipped(dataset: "Dataset") -> None:
+    """Name the images that were left out because they cannot be read."""
+    if dataset.skipped:
+        images = "1 image" if len(dataset.skipped) == 1 else f"{len(dataset.skipped):,} images"
+        more = f" and {len(dataset.skipped) - NAMED:,} more" if len(dataset.skipped) > NAMED else ""
+        say(f"left out {images} that cannot be read: {', '.join(dataset.skipped[:NAMED])}{more}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from attribute_classifiers.network import load_classifiers
-from latentlab.cli.display import print_table, progress_bar, say
+from latentlab.cli.display import print_table, progress_bar, say, say_skipped
 from latentlab.data import Dataset
 from latentlab.errors import UsageError
 from latentlab.metrics.at_snapshot import Means
@@ -165,6 +165,8 @@ def train_run(choice: Choice, data: DataChoice, metrics: MetricChoice, place: Pl
             say(f"{title(expected)}: {run}")
         with crew.first(), _shown("Reading images", crew) as progress:
             dataset = data.read(progress=progress)
+        if crew.leads:
+            say_skipped(dataset)
         config = run_config(choice, dataset=DatasetRecord.model_validate(dataset.describe()), seed=seed)
         callback, score = _metrics(metrics, dataset, config, place.device) if crew.leads else (None, None)
         with _shown("Training", crew) as progress:
