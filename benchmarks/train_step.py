@@ -1,8 +1,11 @@
 """Training steps: LatentLab's trainer beside the loop that one would write first, over the same networks.
 
 The plain loop is eager float32 in torch's default layout with torch.optim.Adam, at full resolution, with the same
-minibatch, losses, style mixing, R1 interval and generator average. Both are measured in turns within one run, so that
-a machine that slows down slows both. Ratios are medians over the turns.
+minibatch, losses, style mixing, R1 interval and generator average. It is measured twice: over LatentLab's own modules
+("same modules": what the trainer gains), and with their operations written out as the paper describes them, upscaling
+before a convolution, a blur, torch's variance ("plain modules": what a user gains). Both give the same numbers, which
+is checked first. All loops are measured in turns within one run, so that a machine that slows down slows all of them;
+ratios are medians over the turns.
 
 Memory per image is what autograd keeps of one image in the larger of the two half steps (trainers/plan.py); it depends
 on the networks alone, so it can be given for sizes that this machine could not train.
@@ -12,11 +15,16 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from latentlab import networks
 from latentlab.cli.display import print_table
 from latentlab.networks import Discriminator, Generator
 from trainers.config import DatasetRecord, RunConfig
@@ -105,6 +113,70 @@ class PlainLoop:
         adam.step()
 
 
+def plain_conv(self: networks.Conv, x: torch.Tensor, *, add_bias: bool = False) -> torch.Tensor:
+    """Upscale, then convolve; or convolve, then average."""
+    weight = self.weight * self.scale
+    if self.resample == "up":
+        weight = weight if self.rotate else weight.flip(2, 3)
+        x = F.interpolate(x, scale_factor=2, mode="nearest")
+    x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    if self.resample == "down":
+        x = F.avg_pool2d(x, 2)
+    return x + self.bias.reshape(1, -1, 1, 1) if add_bias else x
+
+
+def plain_blur(x: torch.Tensor) -> torch.Tensor:
+    line = torch.tensor([0.25, 0.5, 0.25], device=x.device)
+    return F.conv2d(x, torch.outer(line, line).repeat(x.shape[1], 1, 1, 1), padding=1, groups=x.shape[1])
+
+
+def plain_layer(
+    self: networks.SynthesisLayer, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None
+) -> torch.Tensor:
+    """One layer of a style-based generator, an operation at a time."""
+    x = self.source(x)
+    if self.blur:
+        x = plain_blur(x)
+    if self.noise_strength is not None and noise is not None:
+        x = x + noise * self.noise_strength.reshape(1, -1, 1, 1)
+    x = F.leaky_relu(x + self.source.bias.reshape(1, -1, 1, 1), 0.2)
+    x = x - x.mean(dim=(2, 3), keepdim=True)
+    x = x / torch.sqrt(x.square().mean(dim=(2, 3), keepdim=True) + 1e-8)
+    scale, shift = self.style(w)[:, :, None, None].chunk(2, dim=1)
+    return x * (scale + 1) + shift
+
+
+@contextmanager
+def plain_modules() -> Iterator[None]:
+    with (
+        mock.patch.object(networks.Conv, "forward", plain_conv),
+        mock.patch.object(networks.SynthesisLayer, "forward", plain_layer),
+        mock.patch.object(networks, "blur", plain_blur),
+    ):
+        yield
+
+
+class PlainModules(PlainLoop):
+    """The plain loop with plain modules."""
+
+    def step(self) -> None:
+        with plain_modules():
+            super().step()
+
+
+def check_modules_agree(case: Case) -> None:
+    """Plain modules are the same networks: same images, same scores."""
+    config = case.config()
+    generator, discriminator = Generator(config.generator), Discriminator(config.discriminator)
+    z = torch.randn(4, generator.z_dim)
+    with torch.no_grad():
+        ours = generator(z, noise_mode="const")
+        scores = discriminator(ours)
+        with plain_modules():
+            torch.testing.assert_close(generator(z, noise_mode="const"), ours, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(discriminator(ours), scores, rtol=1e-3, atol=1e-4)
+
+
 class Ours:
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self.trainer = Trainer(config, Noise(config.generator.resolution), device)
@@ -127,7 +199,11 @@ def images_per_second(loop: PlainLoop | Ours, steps: int, device: torch.device) 
 
 
 def measure(case: Case, device: torch.device, seconds: float) -> list[str]:
-    loops = {"plain": PlainLoop(case.config(), device)}
+    check_modules_agree(case)
+    loops: dict[str, PlainLoop | Ours] = {
+        "plain modules": PlainModules(case.config(), device),
+        "same modules": PlainLoop(case.config(), device),
+    }
     loops |= {name: Ours(case.config(name), device) for name in ("float32", "bfloat16")}
     steps = case.r1_interval
     for loop in loops.values():
@@ -138,15 +214,16 @@ def measure(case: Case, device: torch.device, seconds: float) -> list[str]:
         for name, loop in loops.items():
             speeds[name].append(images_per_second(loop, steps, device))
     middle = {name: statistics.median(values) for name, values in speeds.items()}
-    ratios = {
-        name: statistics.median(ours / plain for ours, plain in zip(speeds[name], speeds["plain"], strict=True))
+    ratios = [
+        statistics.median(ours / plain for ours, plain in zip(speeds[name], speeds[peer], strict=True))
         for name in ("float32", "bfloat16")
-    }
+        for peer in ("plain modules", "same modules")
+    ]
     return [
         f"{case.preset}, {case.resolution} px",
-        f"{'every step' if case.r1_interval == 1 else f'every {case.r1_interval}th'}",
+        "every step" if case.r1_interval == 1 else f"every {case.r1_interval}th",
         *(f"{middle[name]:,.0f}" for name in loops),
-        *(f"{ratios[name]:.2f}" for name in ratios),
+        *(f"{ratio:.2f}" for ratio in ratios),
     ]
 
 
@@ -175,10 +252,12 @@ def main() -> None:
     ]
     if device.type == "cuda":
         cases = [Case("paper", resolution, interval) for resolution in (64, 256) for interval in (1, 8)]
-    columns = ["networks", "R1", "plain, images/s", "float32", "bfloat16", "ratio float32", "ratio bfloat16"]
+    columns = ["networks", "R1", "plain modules", "same modules", "float32", "bfloat16"]
+    columns += ["float32 / plain", "/ same", "bfloat16 / plain", "/ same"]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {name}, {os.cpu_count()} cores")
-    print_table(columns, [measure(case, device, options.seconds) for case in cases])
+    title = "images per second, and their ratios"
+    print_table(columns, [measure(case, device, options.seconds) for case in cases], title=title)
     print_table(["memory that one image takes in training", ""], memory_rows())
 
 

@@ -10,7 +10,7 @@ Shapes: N images, C feature maps, H x W pixels, L = num_ws layers.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -140,9 +140,35 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def blur(x: Tensor) -> Tensor:
     """Filter with [1, 2, 1] x [1, 2, 1] / 16, zeros outside."""
-    channels = x.shape[1]
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-    return F.conv2d(x, torch.outer(line, line).expand(channels, 1, 3, 3), padding=1, groups=channels)
+    filtered: Tensor = _Blur.apply(x)
+    return filtered
+
+
+class _Blur(torch.autograd.Function):
+    """The filter as one depthwise convolution. It is its own transpose, so its derivatives of any order are itself.
+
+    Left to autograd, the second derivative of a depthwise convolution takes one call for each feature map.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+        kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing needs to be kept."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return blur(gradient)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return blur(tangent)
 
 
 def upscale(x: Tensor, factor: int = 2) -> Tensor:

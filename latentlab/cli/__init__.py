@@ -54,7 +54,8 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            _complain(f"{error.filename or 'input or output'}: {error.strerror or error}.{_remedy(error, str(ctx.invoked_subcommand))}")
+            where, command = error.filename or "input or output", str(ctx.invoked_subcommand)
+            _complain(f"{where}: {error.strerror or error}.{_remedy(error, command)}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
