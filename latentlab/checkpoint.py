@@ -174,10 +174,10 @@ def load_generator(spec: str | Path) -> tuple[Generator, NetworkName]:
         UnknownNetworkError: No network goes by this name.
         CheckpointError: Its files are incomplete or damaged.
     """
-    folder = network_folder(spec)
+    folder = network_folder(spec).resolve()  # RUN/best is a link to a snapshot
     generator, description = load_network_folder(folder)
     is_snapshot = folder.parent.name == "snapshots"
-    name = f"{folder.parent.parent.resolve().name}@{folder.name}" if is_snapshot else folder.resolve().name
+    name = f"{folder.parent.parent.name}@{folder.name}" if is_snapshot else folder.name
     return generator, NetworkName(name=name, sha256=description["weights_sha256"])
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from conftest import Squares
 
-from latentlab.checkpoint import load_tensors, snapshots
+from latentlab.checkpoint import load_generator, load_tensors, snapshots
+from latentlab.errors import CheckpointError
 from trainers.config import RunConfig
 from trainers.loop import train
 
@@ -121,6 +122,50 @@ def test_another_configuration_needs_force(tmp_path, tiny_run, squares):
     assert "going on with other settings: trainer.r1_gamma was 10.0 and is now 2.0" in words
     assert json.loads((run / "config.json").read_text())["trainer"]["total_kimg"] == 0.28
     assert json.loads((run / "config-1.json").read_text())["trainer"]["total_kimg"] == 0.2
+
+
+def test_a_forced_configuration_that_does_not_fit_changes_nothing(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    train(tiny_run(), squares, run)
+    before = (run / "config.json").read_bytes()
+    wider = tiny_run()
+    wider = wider.model_copy(update={"generator": wider.generator.model_copy(update={"fmap_max": 16})})
+    with pytest.raises(CheckpointError, match="no snapshot is usable"):
+        train(wider, squares, run, resume=True, force=True)
+    assert (run / "config.json").read_bytes() == before
+    assert train(tiny_run(), squares, run, resume=True).num_images == 200
+
+
+def test_killed_before_anything_was_written(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").touch()
+    assert train(tiny_run(), squares, run).num_images == 200
+
+
+def test_the_best_network_is_named_after_its_run(tmp_path, tiny_run, squares):
+    train(tiny_run(), squares, tmp_path / "run", snapshot_metrics=lambda g, n: {"swd": 5.0}, score="swd")
+    assert load_generator(tmp_path / "run" / "best")[1].name == "run@000000080"
+
+
+def test_a_snapshot_on_request_is_not_measured(tmp_path, tiny_run, squares):
+    """Whoever asks to stop may kill soon."""
+    measured = []
+
+    def stop(done, total, note=""):
+        if done == 56:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            tiny_run(),
+            squares,
+            tmp_path / "run",
+            progress=stop,
+            snapshot_metrics=lambda g, n: measured.append(n) or {},
+        )
+    assert [path.name for path in snapshots(tmp_path / "run")] == ["000000056"]
+    assert not measured
 
 
 def test_time_passes(tmp_path, tiny_run, squares):

@@ -24,32 +24,48 @@ def refuse_taken(run: Path, *, resume: bool) -> None:
         OutputExistsError: `run` holds something else.
     """
     if not (run / "config.json").is_file():
-        refuse_existing(run)
+        ours = run.is_dir() and all(path.name == ".lock" or path.suffix == ".partial" for path in run.iterdir())
+        if not ours:  # a process that was killed before it wrote config.json leaves its lock
+            refuse_existing(run)
     elif not resume:
         raise UsageError(f"{run} holds a run already: add --resume to go on with it, or name another --out.")
 
 
-def claim(run: Path, config: RunConfig, *, force: bool = False) -> list[str]:
-    """Write config.json, or compare it with what is there; returns the differences that `force` overrode.
+def differences(run: Path, config: RunConfig) -> list[str]:
+    """In which settings a run that is there differs from `config`, in words; nothing for a folder without a run.
 
     Raises:
-        UsageError: The run was started with other settings, and `force` is off.
-        CheckpointError: The config.json that is there cannot be read.
+        CheckpointError: config.json cannot be read.
     """
     path = run / "config.json"
-    differing = _differing(path, config) if path.is_file() else []
-    if differing and not force:
+    if not path.is_file():
+        return []
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not readable JSON ({error}): the run cannot be resumed.") from error
+    return list(_differences(old, json.loads(config.model_dump_json())))
+
+
+def refuse_differences(run: Path, differing: list[str]) -> None:
+    """Raise UsageError that names in which settings a run was started differently."""
+    if differing:
         more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise UsageError(
             f"{run} was started with other settings: {'; '.join(differing[:SHOWN])}{more}. Resume with the same ones, "
             "name another --out, or add --force to go on with the new ones."
         )
-    if differing or not path.is_file():
-        if differing:
-            _keep_aside(path)
-        with atomic_file(path) as temporary:
-            temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return differing
+
+
+def write_config(run: Path, config: RunConfig) -> None:
+    """Write config.json unless its settings are there already; other settings are kept as config-N.json."""
+    path = run / "config.json"
+    if path.is_file():
+        if not differences(run, config):
+            return
+        _keep_aside(path)
+    with atomic_file(path) as temporary:
+        temporary.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_config(run: Path) -> RunConfig:
@@ -89,14 +105,6 @@ def append_stats(run: Path, line: dict[str, float]) -> None:
     """Add a tick to stats.jsonl."""
     with (run / "stats.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _differing(path: Path, config: RunConfig) -> list[str]:
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}): the run cannot be resumed.") from error
-    return list(_differences(old, json.loads(config.model_dump_json())))
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

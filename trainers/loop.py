@@ -23,7 +23,15 @@ from latentlab.progress import Progress, silent
 from trainers.config import RunConfig
 from trainers.distributed import Team
 from trainers.events import Events
-from trainers.folder import append_stats, claim, read_stats, refuse_taken, truncate_stats
+from trainers.folder import (
+    append_stats,
+    differences,
+    read_stats,
+    refuse_differences,
+    refuse_taken,
+    truncate_stats,
+    write_config,
+)
 from trainers.reals import ImageSource
 from trainers.snapshots import (
     TrainingState,
@@ -88,9 +96,13 @@ def train(
             "of the number of processes."
         )
     try:
-        with _locked(run, config, team, resume=resume, force=force, say=say):
+        with _locked(run, config, team, resume=resume, force=force):
             trainer = Trainer(config, source, device or torch.device("cpu"), team)
             resumed = _restore(trainer, run, say)
+            if team.leads:  # only now, when a snapshot has turned out to fit
+                for difference in differences(run, config):
+                    say(f"going on with other settings: {difference}")
+                write_config(run, config)
             purge = trainer.state.num_images if resumed else None
             with Events(run if team.leads else None, purge, say) as events:
                 _Loop(trainer, run, events, snapshot_metrics, score, progress, say).work()
@@ -100,7 +112,7 @@ def train(
 
 
 @contextmanager
-def _locked(run: Path, config: RunConfig, team: Team, *, resume: bool, force: bool, say: Say) -> Iterator[None]:
+def _locked(run: Path, config: RunConfig, team: Team, *, resume: bool, force: bool) -> Iterator[None]:
     """Make the folder ours; the others of the team wait until process 0 has done so."""
     if not team.leads:
         team.wait()
@@ -108,10 +120,9 @@ def _locked(run: Path, config: RunConfig, team: Team, *, resume: bool, force: bo
         return
     refuse_taken(run, resume=resume)
     run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / ".lock", timeout=LOCK_PATIENCE)
-    with lock:
-        for difference in claim(run, config, force=force):
-            say(f"going on with other settings: {difference}")
+    with FileLock(run / ".lock", timeout=LOCK_PATIENCE):
+        if not force:
+            refuse_differences(run, differences(run, config))
         remove_leftovers(run)
         team.wait()
         yield
@@ -166,7 +177,7 @@ class _Loop:
                 done = state.num_images >= total or stopped
                 due = done or state.num_images >= _next(images, settings.snapshot_kimg, total)
                 if self.trainer.team.leads:
-                    self._record(tick, snapshot=due)
+                    self._record(tick, snapshot=due, measure=not stopped)
             if stopped:
                 raise KeyboardInterrupt
 
@@ -194,13 +205,17 @@ class _Loop:
             )
         state, phase = self.trainer.state, self.trainer.phase()
         where = {"kimg": state.num_images / 1000, "lod": phase.lod, "resolution": phase.resolution}
+        where |= {"minibatch": phase.minibatch, "learning_rate": phase.learning_rate}
         return {**where, **losses, "images_per_second": speed, "seconds": state.seconds}
 
-    def _record(self, tick: dict[str, float], *, snapshot: bool) -> None:
-        """Statistics first, then the snapshot: a kill in between repeats both."""
+    def _record(self, tick: dict[str, float], *, snapshot: bool, measure: bool) -> None:
+        """Statistics first, then the snapshot: a kill in between repeats both.
+
+        Who asked to stop is about to kill, so that snapshot is not measured.
+        """
         state = self.trainer.state
         if snapshot:
-            state.metrics = self.metrics(state.average, state.num_images) if self.metrics else {}
+            state.metrics = self.metrics(state.average, state.num_images) if self.metrics and measure else {}
             state.best = better(state.best, state.metrics, self.score, state.num_images)
             tick |= state.metrics
         append_stats(self.run, tick)

@@ -218,6 +218,8 @@ def run_config(choice: Choice, *, dataset: DatasetRecord, seed: int = 0) -> RunC
     resolution = dataset.resolution
     if resolution < MIN_GROWN or resolution > 1024 or resolution & (resolution - 1):
         raise UsageError(f"--resolution {resolution}: must be a power of two from {MIN_GROWN} to 1024.")
+    if choice.mixing_prob and CONFIGS[choice.config].traditional:
+        raise UsageError(f"--mixing {choice.mixing_prob:g}: configuration {choice.config} has no styles to mix.")
     generator, discriminator = _networks(choice, resolution)
     config = RunConfig(
         preset=choice.preset,
@@ -321,6 +323,10 @@ def check_possible(config: RunConfig) -> None:
             f"generator.resolution {config.generator.resolution} and discriminator.resolution "
             f"{config.discriminator.resolution} must agree."
         )
+    if (config.generator.num_channels, config.discriminator.num_channels) != (3, 3):
+        raise UsageError("generator.num_channels and discriminator.num_channels must be 3: images are read as RGB.")
+    if config.discriminator.num_outputs != 1:
+        raise UsageError(f"discriminator.num_outputs {config.discriminator.num_outputs}: must be 1, the score.")
     if config.dataset.resolution != config.generator.resolution:
         raise UsageError(
             f"generator.resolution {config.generator.resolution} is not that of the data, "

@@ -81,8 +81,8 @@ def _spread(history: Sequence[Tick]) -> Iterator[Concern]:
     A tenth and ten times are an order of magnitude, far outside of what a sound training does to it: in one of the
     preset `quick` at 16 pixels it went from 0.64 to 0.54. Below 1e-3 styles, whose affine maps begin with unit
     variance per unit of w (equalised learning rate: ProGAN, section 4.1), scale features by 1 +- 0.001, less than one
-    of 255 grey levels. That deep mappings are unstable at common learning rates: paper, appendix C. Where every value
-    is 0, each shard held a single image, and there was no variance to see.
+    of 255 grey levels. That deep mappings are unstable at common learning rates: paper, appendix C. Where the field is
+    missing, each shard held a single image, and there was no variance to see.
     """
     curve = _means(_values(history[SETTLING:], "w_std"))
     if len(curve) <= RECENT or not curve.any():

@@ -65,7 +65,7 @@ def _row(run: "RunSummary") -> list[str]:
         run.state,
         f"{run.kimg:,.1f} of {total}",
         number(run.images_per_second),
-        "–" if best is None else f"{best.metric} {number(best.value)} at {best.kimg:,.0f}",
+        "–" if best is None else f"{best.metric} {number(best.value)} at {best.kimg:,.4g}",
         duration(run.seconds_left),
         run.settings or "–",
         run.dataset or "–",

@@ -10,7 +10,6 @@ from latentlab.cli.options import (
     Data,
     Device,
     Filter,
-    Json,
     NumImages,
     Seed,
     SkipBad,
@@ -18,6 +17,7 @@ from latentlab.cli.options import (
     combination,
     torch_device,
 )
+from latentlab.errors import UsageError
 
 Arch = Literal["style", "traditional"]
 """How the latent enters the synthesis."""
@@ -77,7 +77,9 @@ def train(
     filter: Filter = "box",  # noqa: A002
     skip_bad: SkipBad = False,
     without: Without = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/ARCH-DEPTH if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; runs/style-8, runs/traditional-0, runs/C-8, ... if left out.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Resume with other settings all the same.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and all settings, and stop.")] = False,
@@ -94,7 +96,7 @@ def train(
     classifiers: Annotated[Path | None, typer.Option(help="Classifiers for ls, fd_classifiers and ppl.")] = None,
     inception_weights: Annotated[Path | None, typer.Option(help="Weights file of FID's Inception.")] = None,
     lpips_weights: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, for ppl.")] = None,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -134,6 +136,8 @@ def train(
         skip_bad=skip_bad,
         missing=combination(without),
     )
+    if as_json and not dry_run:
+        raise UsageError("--json prints the plan of --dry-run; a run's numbers are in its stats.jsonl.")
     images = DataChoice(data, resolution, num_images, read)
     if dry_run:
         show_plan(choice, images, seed, as_json=as_json)

@@ -109,8 +109,10 @@ def show_plan(choice: Choice, data: DataChoice, seed: int, *, as_json: bool) -> 
         print(json.dumps({"config": settings, "phases": [asdict(phase) for phase in phases]}))
         return
     print_table(PLAN_COLUMNS, [_row(phase, config) for phase in phases], title=title(config))
-    print(f"kimg are thousands of real images; memory is an estimate for each of up to {config.trainer.shards} devices")
-    print("(weights, gradients, moments and what autograd keeps; work space of the kernels comes on top).\n")
+    shards = config.trainer.shards
+    devices = f", if each of the {shards} shards has a device" if shards > 1 else ""
+    print("kimg are thousands of real images. Memory is an estimate of weights, gradients, moments and what autograd")
+    print(f"keeps{devices}; work space of the kernels comes on top.\n")
     for name, value in listed(config):
         print(f"{name} = {value}")
 

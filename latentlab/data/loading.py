@@ -193,14 +193,10 @@ def refuse_bad(errors: Sequence[DataError], total: int, *, skip_bad: bool) -> No
 
 
 def memory_limit() -> int:
-    """Bytes that decoded images may take: 8 GiB, or half of the machine's memory where that is less.
-
-    Processes that torchrun started on this machine share it, as each holds the images.
-    """
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    """Bytes that decoded images may take: 8 GiB, or half of the machine's memory where that is less."""
     if not hasattr(os, "sysconf"):
-        return MEMORY_LIMIT // processes
-    return min(MEMORY_LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2) // processes
+        return MEMORY_LIMIT
+    return min(MEMORY_LIMIT, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
 
 
 def block_rows(resolution: int) -> int:

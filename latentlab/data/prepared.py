@@ -4,6 +4,7 @@ This module owns the form of the file (docs/data.md); `preparing` fills it.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,7 +148,8 @@ def open_pixels(
     fingerprint = found.fingerprint
     if (resolution, count) != (found.resolution, found.num_images):
         fingerprint = hashlib.sha256(f"{fingerprint} {resolution} {count}".encode()).hexdigest()
-    if count * resolution**2 * 3 > memory_limit():
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # those of torchrun on this machine share its memory
+    if count * resolution**2 * 3 > memory_limit() // processes:
         return mapped, fingerprint
     pixels = np.empty((count, resolution, resolution, 3), np.uint8)
     for rows in _blocks(count, found.resolution):
