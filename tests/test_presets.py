@@ -128,6 +128,12 @@ def test_shorter_training_keeps_the_shape_of_the_schedule():
         assert lods[0] == pytest.approx(lods[1], abs=1e-3)
 
 
+def test_a_short_trial_is_not_all_snapshots():
+    trainer = _config(32, preset="paper", kimg=1).trainer
+    assert (trainer.tick_kimg, trainer.snapshot_kimg) == (4 * 0.512, 16 * 0.512)
+    assert _config(32, preset="paper", kimg=50_000).trainer.snapshot_kimg == 200
+
+
 def test_wgan_gp_caps_learning_rates():
     trainer = _config(32, preset="quick", loss="wgan-gp").trainer
     assert (trainer.loss, trainer.schedule.learning_rate_base) == ("wgan-gp", 0.002)

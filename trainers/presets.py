@@ -299,6 +299,9 @@ def _schedule(choice: Choice, loss: Loss) -> Schedule:
 def stretched(trainer: TrainerConfig, kimg: float) -> TrainerConfig:
     """A training made `kimg` thousand images long; growing is stretched in proportion and keeps its shape.
 
+    Ticks and snapshots are stretched too, but come every 4 and every 16 of the largest minibatches at most: a short
+    trial of a long training would otherwise do little else.
+
     Raises:
         UsageError: `kimg` is not a positive number.
     """
@@ -307,6 +310,9 @@ def stretched(trainer: TrainerConfig, kimg: float) -> TrainerConfig:
     factor = kimg / trainer.total_kimg
     growth = {name: getattr(trainer.schedule, name) * factor for name in ("stable_kimg", "fade_kimg")}
     times = {name: getattr(trainer, name) * factor for name in ("total_kimg", "tick_kimg", "snapshot_kimg")}
+    largest = max([trainer.schedule.minibatch_base, *trainer.schedule.minibatch.values()])
+    times["tick_kimg"] = max(times["tick_kimg"], 4 * largest / 1000)
+    times["snapshot_kimg"] = max(times["snapshot_kimg"], 16 * largest / 1000)
     times["ema_half_life_kimg"] = trainer.ema_half_life_kimg * min(factor, 1)
     return trainer.model_copy(update={**times, "schedule": trainer.schedule.model_copy(update=growth)})
 
