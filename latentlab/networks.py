@@ -10,13 +10,14 @@ Shapes: N images, C feature maps, H x W pixels, L = num_ws layers.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from latentlab.fused import EPSILON, add_noise, at_least_float32, blur, instance_norm_style, statistics
 from latentlab.latents import lerp, truncate
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -116,59 +117,20 @@ class DiscriminatorConfig(NetworkConfig):
 # -------------------------------------------------------------------------------------------- small operations
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """Raise half precision to float32; float32 and float64 stay as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def activated(x: Tensor) -> Tensor:
+    """Leaky ReLU with slope 0.2, in place: x is a result that nothing else needs."""
+    return F.leaky_relu(x, 0.2, inplace=True)
 
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Scale every position's feature vector to unit mean square: x / sqrt(mean_C(x^2) + 1e-8) (ProGAN, section 4.2)."""
-    return x * (at_least_float32(x).square().mean(dim=1, keepdim=True) + 1e-8).rsqrt().to(x.dtype)
+    return x * (at_least_float32(x).square().mean(dim=1, keepdim=True) + EPSILON).rsqrt().to(x.dtype)
 
 
 def instance_norm(x: Tensor) -> Tensor:
     """Zero mean and unit variance per image and feature map; biased variance, epsilon 1e-8 under the root."""
-    centred, variance = _centred(x)
-    return centred * (variance + 1e-8).rsqrt()
-
-
-def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x less its mean per image and feature map, and its biased variance; torch.var_mean takes several times longer."""
-    centred = x - x.mean(dim=(2, 3), keepdim=True)
-    return centred, centred.square().mean(dim=(2, 3), keepdim=True)
-
-
-def blur(x: Tensor) -> Tensor:
-    """Filter with [1, 2, 1] x [1, 2, 1] / 16, zeros outside."""
-    filtered: Tensor = _Blur.apply(x)
-    return filtered
-
-
-class _Blur(torch.autograd.Function):
-    """The filter as one depthwise convolution. It is its own transpose, so its derivatives of any order are itself.
-
-    Left to autograd, the second derivative of a depthwise convolution takes one call for each feature map.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-        kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Nothing needs to be kept."""
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return blur(gradient)
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
-        return blur(tangent)
+    mean, r = statistics(x)
+    return ((x - mean) * r).to(x.dtype)
 
 
 def upscale(x: Tensor, factor: int = 2) -> Tensor:
@@ -272,11 +234,13 @@ class SynthesisInput(nn.Module):
             self.weight = nn.Parameter(torch.randn(channels * 16, config.w_dim))
             self.scale = SQRT2 / 4 / math.sqrt(config.w_dim)
 
-    def forward(self, w: Tensor) -> Tensor:
+    def forward(self, w: Tensor, *, add_bias: bool = False) -> Tensor:
         """[N, w_dim] -> [N, C, 4, 4]."""
         if hasattr(self, "const"):
-            return self.const.to(w.dtype).expand(len(w), -1, -1, -1)
-        return F.linear(w, self.weight * self.scale).reshape(len(w), -1, 4, 4)
+            x = self.const.to(w.dtype).expand(len(w), -1, -1, -1)
+        else:
+            x = F.linear(w, self.weight * self.scale).reshape(len(w), -1, 4, 4)
+        return x + self.bias.to(x.dtype).reshape(1, -1, 1, 1) if add_bias else x
 
 
 class SynthesisLayer(nn.Module):
@@ -301,29 +265,25 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, C, H, W] (or w for the first layer), w [N, w_dim], noise [N or 1, 1, H, W] -> [N, C', H', W']."""
-        x = self._before_activation(x, noise)
-        x = F.leaky_relu(x, 0.2)
+        x = activated(self._before_activation(x, noise))
         if self.pixel_norm:
             x = pixel_norm(x)
         if self.style is None:
             return instance_norm(x) if self.instance_norm else x
-        scale, shift = self.style(w)[:, :, None, None].chunk(2, dim=1)
-        if not self.instance_norm:
-            return torch.addcmul(shift, x, scale + 1)
-        centred, variance = _centred(at_least_float32(x))
-        gain = (scale + 1) * (variance + 1e-8).rsqrt()  # instance norm and style in one pass over x
-        return torch.addcmul(shift.to(x.dtype), centred.to(x.dtype), gain.to(x.dtype))
+        style = self.style(w)
+        if self.instance_norm:
+            return instance_norm_style(x, style)
+        scale, shift = style[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, scale + 1)
 
     def _before_activation(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """Convolution, blur, noise and bias; convolutions that nothing follows before the bias add it themselves."""
-        if isinstance(self.source, Conv) and not self.blur:
-            x = self.source(x, add_bias=True)
-        else:
-            x = self.source(x)
-            x = (blur(x) if self.blur else x) + self.source.bias.to(x.dtype).reshape(1, -1, 1, 1)
+        """Convolution, blur, noise and bias; whichever of the first two comes last adds the bias."""
+        x = self.source(x, add_bias=not self.blur)
+        if self.blur:
+            x = blur(x, self.source.bias.to(x.dtype))
         if self.noise_strength is None or noise is None:
             return x
-        return torch.addcmul(x, noise.to(x.dtype), self.noise_strength.to(x.dtype).reshape(1, -1, 1, 1))
+        return add_noise(x, noise.to(x.dtype), self.noise_strength.to(x.dtype))
 
 
 # ----------------------------------------------------------------------------------------------------- mapping
@@ -349,7 +309,7 @@ class Mapping(nn.Module):
         """z [N, z_dim] -> ws [N, num_ws, w_dim], the same w for every layer."""
         x = pixel_norm(z)
         for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
+            x = activated(layer(x))
         return x.unsqueeze(1).expand(-1, self.num_ws, -1)
 
 
@@ -496,9 +456,9 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C', H / 2, W / 2]."""
-        x = F.leaky_relu(self.conv0(x, add_bias=True), 0.2)
+        x = activated(self.conv0(x, add_bias=True))
         x = self.conv1(blur(x) if self.blur else x, add_bias=True)
-        return F.leaky_relu(x, 0.2)
+        return activated(x)
 
 
 class Discriminator(nn.Module):
@@ -526,8 +486,8 @@ class Discriminator(nn.Module):
         x = self._trunk(self._enter(images))[-1]
         if self.config.mbstd_group_size > 1:
             x = minibatch_stddev(x, self.config.mbstd_group_size)
-        x = F.leaky_relu(self.conv(x, add_bias=True), 0.2)
-        x = F.leaky_relu(self.dense0(x.flatten(1)), 0.2)
+        x = activated(self.conv(x, add_bias=True))
+        x = activated(self.dense0(x.flatten(1)))
         return at_least_float32(self.dense1(x))
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -535,7 +495,7 @@ class Discriminator(nn.Module):
 
         H and W must be at least resolution / 4, so that the last activation has a pixel.
         """
-        return self._trunk((0, F.leaky_relu(self.from_rgb[0](images, add_bias=True), 0.2)))
+        return self._trunk((0, activated(self.from_rgb[0](images, add_bias=True))))
 
     def _enter(self, images: Tensor) -> tuple[int, Tensor]:
         level, fade = int(self.lod), self.lod - int(self.lod)
@@ -545,10 +505,10 @@ class Discriminator(nn.Module):
         if images.shape[-1] not in (self.config.resolution, expected):
             raise ValueError(f"images of {images.shape[-1]} pixels: expected {self.config.resolution} or {expected}")
         images = downscale(images, images.shape[-1] // expected)
-        x = F.leaky_relu(self.from_rgb[level](images, add_bias=True), 0.2)
+        x = activated(self.from_rgb[level](images, add_bias=True))
         if not fade:
             return level, x
-        coarse = F.leaky_relu(self.from_rgb[level + 1](downscale(images), add_bias=True), 0.2)
+        coarse = activated(self.from_rgb[level + 1](downscale(images), add_bias=True))
         return level + 1, lerp(self.blocks[level](x), coarse, fade)
 
     def _trunk(self, entered: tuple[int, Tensor]) -> list[Tensor]:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from latentlab.cli import classifiers, data, demo, ppl, report, runs, sample, separability, train
 from latentlab.errors import LatentLabError
+from latentlab.memory import keep_freed_memory
 
 PIPELINE = (
     "demo",
@@ -114,4 +115,5 @@ app.command("report", short_help="Render results as a page and tables.")(report.
 
 def main() -> None:
     """Entry point of the console script and of `python -m latentlab`."""
+    keep_freed_memory()
     app()

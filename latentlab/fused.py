@@ -1,0 +1,197 @@
+"""Operations of the synthesis network and the discriminator that bring their own derivatives.
+
+Left to autograd, instance norm with a style is a dozen passes over its images on the way back and keeps four copies of
+them; written out, it is half as many passes and keeps one. Derivatives of any order exist, forwards (torch.func.jvp)
+and backwards, under torch.func.vmap too. Images are [N, C, H, W] throughout.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPSILON = 1e-8  # of instance norm and pixel norm, under the root (official code)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Raise half precision to float32; float32 and float64 stay as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+# -------------------------------------------------------------------------------------------------------- blur
+
+
+def blur(x: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Filter with [1, 2, 1] x [1, 2, 1] / 16, zeros outside, and add a bias [C]."""
+    filtered: Tensor = _Blur.apply(x, bias)
+    return filtered
+
+
+class _Blur(torch.autograd.Function):
+    """The filter as one depthwise convolution. It is its own transpose, so its derivatives of any order are itself.
+
+    Left to autograd, the second derivative of a depthwise convolution takes one call for each feature map.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, bias: Tensor | None) -> Tensor:
+        line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+        kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(x, kernel, bias, padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor | None], output: Tensor) -> None:
+        """Nothing needs to be kept."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        bias = gradient.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[1] else None
+        return blur(gradient), bias
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, bias: Tensor | None) -> Tensor:
+        return blur(tangent, bias)
+
+
+# ------------------------------------------------------------------------------------------------------- noise
+
+
+def add_noise(x: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
+    """x + strength noise, with one strength [C] for each feature map; noise [N or 1, 1, H, W] of x's type."""
+    noisy: Tensor = _Noise.apply(x, noise, strength)
+    return noisy
+
+
+class _Noise(torch.autograd.Function):
+    """The gradient of the strengths as a product of matrices: one pass, where autograd multiplies, writes and adds."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
+        return torch.addcmul(x, noise, _maps(strength))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        _, noise, strength = inputs
+        ctx.save_for_backward(noise, strength)
+        ctx.save_for_forward(noise, strength)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        noise, strength = ctx.saved_tensors
+        rows = gradient.permute(0, 2, 3, 1).flatten(0, 2)  # [N H W, C]
+        along = noise.expand(len(gradient), -1, -1, -1).flatten() @ rows
+        to_noise = None
+        if ctx.needs_input_grad[1]:
+            to_noise = (gradient * _maps(strength)).sum(dim=1, keepdim=True).sum_to_size(noise.shape)
+        return gradient, to_noise, along
+
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor | None, noise: Tensor | None, strength: Tensor | None) -> Tensor:
+        saved_noise, saved_strength = ctx.saved_tensors
+        tangent = 0 if x is None else x
+        if noise is not None:
+            tangent = tangent + noise * _maps(saved_strength)
+        if strength is not None:
+            tangent = tangent + saved_noise * _maps(strength)
+        return tangent  # type: ignore[return-value]
+
+
+def _maps(values: Tensor) -> Tensor:
+    """[C] -> [1, C, 1, 1]."""
+    return values.reshape(1, -1, 1, 1)
+
+
+# ---------------------------------------------------------------------------------------- instance norm, style
+
+
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of every feature map, and one over its standard deviation (biased; epsilon 1e-8 under the root).
+
+    [N, C, 1, 1] each, in float32 at least. torch.var_mean takes several times longer.
+    """
+    x = at_least_float32(x)
+    mean = x.mean(dim=(2, 3), keepdim=True)
+    variance = (x - mean).square().mean(dim=(2, 3), keepdim=True)
+    return mean, (variance + EPSILON).rsqrt()
+
+
+def instance_norm_style(x: Tensor, style: Tensor) -> Tensor:
+    """Zero mean and unit variance for every image and feature map, then times style[:, :C] + 1, plus style[:, C:].
+
+    Adaptive instance normalisation (paper, equation 1). x [N, C, H, W], style [N, 2 C] -> x's shape and type.
+    """
+    styled: Tensor = _InstanceNormStyle.apply(x, style)[0]
+    return styled
+
+
+class _InstanceNormStyle(torch.autograd.Function):
+    """y = n(x) (s + 1) + t with n(x) = (x - mean) r and r = 1 / sqrt(variance + epsilon).
+
+    With <.> the mean over a feature map, dn = r (dx - <dx> - n <n dx>), and the way back is the same operator times
+    (s + 1), since it is symmetric. Mean and r are kept; they are derived again where second derivatives are asked for.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, r = statistics(x)
+        scale, shift = _halves(style)
+        centred = (x - mean).to(x.dtype)
+        return torch.addcmul(shift.to(x.dtype), centred, ((scale + 1) * r).to(x.dtype)), mean, r
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, mean, r = output
+        ctx.mark_non_differentiable(mean, r)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, mean, r)
+        ctx.save_for_forward(*inputs, mean, r)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, Tensor | None]:
+        if gradient is None:
+            return None, None
+        x, style, mean, r = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            mean, r = statistics(x)
+        scale, _shift = _halves(style)
+        shift_share = _sums(gradient)  # of the gradient: its sum, and the sum of it times n(x)
+        scale_share = (_sums(gradient * x) - mean * shift_share) * r
+        gain, pixels = (scale + 1) * r, x.shape[2] * x.shape[3]
+        slope = -gain * r * scale_share / pixels
+        offset = -gain * shift_share / pixels - slope * mean
+        to_x = torch.addcmul(offset.to(x.dtype), x, slope.to(x.dtype)).addcmul_(gradient, gain.to(x.dtype))
+        return to_x, torch.cat([scale_share, shift_share], dim=1).flatten(1).to(style.dtype)
+
+    @staticmethod
+    def jvp(ctx: Any, x_tangent: Tensor | None, style_tangent: Tensor | None) -> tuple[Tensor, None, None]:
+        x, style, mean, r = ctx.saved_tensors
+        normal, (scale, _shift) = (x - mean) * r, _halves(style)
+        tangent = torch.zeros_like(normal)
+        if x_tangent is not None:
+            centred = at_least_float32(x_tangent)
+            centred = centred - centred.mean(dim=(2, 3), keepdim=True)
+            along = (normal * centred).mean(dim=(2, 3), keepdim=True)
+            tangent = r * (centred - normal * along) * (scale + 1)
+        if style_tangent is not None:
+            scale_tangent, shift_tangent = _halves(style_tangent)
+            tangent = tangent + normal * scale_tangent + shift_tangent
+        return tangent.to(x.dtype), None, None
+
+
+def _halves(style: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, 2 C] -> scale and shift, [N, C, 1, 1] each."""
+    scale, shift = style[:, :, None, None].chunk(2, dim=1)
+    return scale, shift
+
+
+def _sums(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, 1, 1], in float32 at least."""
+    kind = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+    return x.sum(dim=(2, 3), keepdim=True, dtype=kind)
