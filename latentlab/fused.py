@@ -106,6 +106,59 @@ def _maps(values: Tensor) -> Tensor:
     return values.reshape(1, -1, 1, 1)
 
 
+# -------------------------------------------------------------------------------------------------- pixel norm
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale every position's feature vector to unit mean square: x / sqrt(mean_C(x^2) + 1e-8) (ProGAN, section 4.2).
+
+    x [N, C] or [N, C, H, W].
+    """
+    normal: Tensor = _PixelNorm.apply(x)[0]
+    return normal
+
+
+class _PixelNorm(torch.autograd.Function):
+    """n(x) = x r with r = 1 / sqrt(<x^2> + epsilon) and <.> the mean over C: dn = r (dx - n <n dx>), symmetric."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        r = _inverse_length(x)
+        return x * r.to(x.dtype), r
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        r = output[1]
+        ctx.mark_non_differentiable(r)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, r)
+        ctx.save_for_forward(*inputs, r)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, _: None) -> Tensor | None:
+        if gradient is None:
+            return None
+        x, r = ctx.saved_tensors
+        return _pixel_norm_derivative(x, _inverse_length(x) if torch.is_grad_enabled() else r, gradient)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
+        x, r = ctx.saved_tensors
+        return _pixel_norm_derivative(x, r, tangent), None
+
+
+def _inverse_length(x: Tensor) -> Tensor:
+    """[N, 1, ...], in float32 at least."""
+    return (at_least_float32(x).square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
+
+
+def _pixel_norm_derivative(x: Tensor, r: Tensor, along: Tensor) -> Tensor:
+    share = at_least_float32(x * along).mean(dim=1, keepdim=True) * r**3
+    return (x * -share.to(x.dtype)).addcmul_(along, r.to(x.dtype))
+
+
 # ---------------------------------------------------------------------------------------- instance norm, style
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from latentlab.fused import EPSILON, add_noise, at_least_float32, blur, instance_norm_style, statistics
+from latentlab.fused import add_noise, at_least_float32, blur, instance_norm_style, pixel_norm, statistics
 from latentlab.latents import lerp, truncate
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -120,11 +120,6 @@ class DiscriminatorConfig(NetworkConfig):
 def activated(x: Tensor) -> Tensor:
     """Leaky ReLU with slope 0.2, in place: x is a result that nothing else needs."""
     return F.leaky_relu(x, 0.2, inplace=True)
-
-
-def pixel_norm(x: Tensor) -> Tensor:
-    """Scale every position's feature vector to unit mean square: x / sqrt(mean_C(x^2) + 1e-8) (ProGAN, section 4.2)."""
-    return x * (at_least_float32(x).square().mean(dim=1, keepdim=True) + EPSILON).rsqrt().to(x.dtype)
 
 
 def instance_norm(x: Tensor) -> Tensor:

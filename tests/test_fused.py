@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
-from latentlab.fused import add_noise, blur, instance_norm_style
+from latentlab.fused import add_noise, blur, instance_norm_style, pixel_norm
 from latentlab.memory import keep_freed_memory
 from latentlab.networks import Generator, GeneratorConfig, initialised
 
@@ -21,6 +21,10 @@ def plain_blur(x, bias):
 
 def plain_noise(x, noise, strength):
     return x + noise * strength.reshape(1, -1, 1, 1)
+
+
+def plain_pixel_norm(x):
+    return x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
 
 
 def plain_style(x, style):
@@ -41,6 +45,8 @@ CASES = {
     "blur": (blur, plain_blur, (MAPS, (3,))),
     "noise": (add_noise, plain_noise, (MAPS, (2, 1, 4, 4), (3,))),
     "noise for all": (add_noise, plain_noise, (MAPS, (1, 1, 4, 4), (3,))),
+    "pixel norm": (pixel_norm, plain_pixel_norm, (MAPS,)),
+    "pixel norm of latents": (pixel_norm, plain_pixel_norm, ((2, 5),)),
     "style": (instance_norm_style, plain_style, (MAPS, (2, 6))),
 }
 cases = pytest.mark.parametrize("case", CASES)
@@ -58,7 +64,7 @@ def test_first_and_second_derivatives(case):
     inputs = _inputs(*shapes)
     assert gradcheck(ours, inputs, check_forward_ad=True)
     assert gradgradcheck(ours, inputs)
-    weight = torch.randn(MAPS, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(shapes[0], dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     pairs = [torch.autograd.grad((f(*inputs) * weight).sum(), inputs) for f in (ours, plain)]
     torch.testing.assert_close(*pairs)
 
@@ -98,14 +104,14 @@ def test_one_tangent_alone(case):
 @cases
 def test_half_precision_stays_near(case, kind):
     """Images come out in their own precision; every gradient is right to that precision."""
-    ours, plain, _ = CASES[case]
-    shapes = {"blur": ((8, 6, 16, 16), (6,)), "style": ((8, 6, 16, 16), (8, 12))}
-    inputs = _inputs(*shapes.get(case, ((8, 6, 16, 16), (8, 1, 16, 16), (6,))))
+    ours, plain, shapes = CASES[case]
+    larger = {MAPS: (2, 3, 32, 32), (2, 1, 4, 4): (2, 1, 32, 32), (1, 1, 4, 4): (1, 1, 32, 32)}
+    inputs = _inputs(*(larger.get(shape, shape) for shape in shapes))
     halves = tuple(x.detach().to(kind).requires_grad_() for x in inputs)
     result = ours(*halves)
     assert result.dtype == kind
     expected = plain(*inputs)
-    weight = torch.sin(torch.arange(expected.numel(), dtype=torch.float64)).reshape(expected.shape)
+    weight = 1 + torch.sin(torch.arange(expected.numel(), dtype=torch.float64)).reshape(expected.shape)
     found = torch.autograd.grad((result * weight.to(kind)).sum(), halves)
     right = torch.autograd.grad((expected * weight).sum(), inputs)
     for ours_, exact in zip((result, *found), (expected, *right), strict=True):
