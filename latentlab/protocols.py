@@ -5,7 +5,7 @@ spelling is used), or a user's wrapper around something else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
@@ -97,18 +97,31 @@ def synthesize(
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Exact float32 arithmetic: TF32 off for convolutions and matrix products, the caller's settings restored."""
-    matmul = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn
-    torch.set_float32_matmul_precision("highest")
+def cuda_arithmetic(*, tf32: bool, benchmark: bool | None = None) -> Iterator[None]:
+    """How CUDA computes convolutions and products of matrices; the caller's settings are restored, CPUs untouched.
+
+    Args:
+        tf32: Whether the factors of float32 products may be rounded to TF32 (10 bits after the point).
+        benchmark: Whether cuDNN tries its algorithms when a shape is met first, and keeps the fastest; for loops over
+            the same shapes. None leaves this as it is.
+    """
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     try:
         with cudnn.flags(
-            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+            enabled=cudnn.enabled,  # off if left out
+            benchmark=cudnn.benchmark if benchmark is None else benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=tf32,
         ):
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)
+
+
+def full_precision() -> AbstractContextManager[None]:
+    """Exact float32 arithmetic: TF32 off for convolutions and matrix products, the caller's settings restored."""
+    return cuda_arithmetic(tf32=False)
 
 
 def _at_once(

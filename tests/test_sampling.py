@@ -6,7 +6,7 @@ from fake_generator import NETWORK, FakeGenerator, FakeLabeller, matrix
 
 from latentlab.errors import DataError, OutputExistsError, UsageError
 from latentlab.latents import sample_z
-from latentlab.protocols import full_precision
+from latentlab.protocols import cuda_arithmetic, full_precision
 from latentlab.sampling import box_resize, sample
 from latentlab.store import LatentStore, peek
 
@@ -149,9 +149,21 @@ def test_wrong_arguments_and_broken_networks_are_named(tmp_path):
         run(tmp_path / "other.h5", generator=wrong)
 
 
+def _settings():
+    cudnn = torch.backends.cudnn
+    return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+
+
 def test_full_precision_puts_the_settings_back():
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    before = _settings()
     with full_precision():
-        assert torch.get_float32_matmul_precision() == "highest"
-        assert not torch.backends.cudnn.allow_tf32
-    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+        assert _settings() == ("highest", False, *before[2:])
+    assert _settings() == before
+
+
+def test_tf32_leaves_cudnn_on():
+    before = _settings()
+    with cuda_arithmetic(tf32=True, benchmark=True):
+        assert _settings() == ("high", True, before[2], True, before[4])
+    assert _settings() == before
+    assert torch.backends.cudnn.enabled

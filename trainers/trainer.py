@@ -5,14 +5,12 @@ and resumed does what an undisturbed one does, and several processes do what one
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from latentlab.networks import Discriminator, Generator, initialised
-from latentlab.protocols import full_precision
+from latentlab.protocols import cuda_arithmetic
 from latentlab.randomness import derive_seed
 from trainers.config import RunConfig
 from trainers.distributed import Team
@@ -71,7 +69,7 @@ class Trainer:
 
     def step(self) -> None:
         """Discriminator and average, then generator, with one minibatch each (official training loop)."""
-        with tf32() if self.config.trainer.precision == "tf32" else full_precision():
+        with cuda_arithmetic(tf32=self.config.trainer.precision == "tf32", benchmark=True):
             self._step()
 
     def _step(self) -> None:
@@ -194,18 +192,6 @@ class Trainer:
         """Convolutions in half precision where the configuration asks for it."""
         dtype = LOW_PRECISION.get(self.config.trainer.precision)
         return torch.autocast(self.device.type, dtype or torch.bfloat16, enabled=dtype is not None)
-
-
-@contextmanager
-def tf32() -> Iterator[None]:
-    """Let CUDA round the factors of float32 products to TF32; nothing changes on a CPU."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        with torch.backends.cudnn.flags(allow_tf32=True):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _place(network: nn.Module, device: torch.device) -> None:
