@@ -3,21 +3,26 @@
 The plain loop is eager float32 in torch's default layout with torch.optim.Adam, at full resolution, with the same
 minibatch, losses, style mixing, R1 interval and generator average. It is measured twice: over LatentLab's own modules
 ("same modules": what the trainer gains), and with their operations written out as the paper describes them, upscaling
-before a convolution, a blur, torch's variance ("plain modules": what a user gains). Both give the same numbers, which
-is checked first. All loops are measured in turns within one run, so that a machine that slows down slows all of them;
+before a convolution, a blur, torch's variance, autograd's derivatives ("plain modules": what a user gains). Both give
+the same numbers, which is checked first. Every loop has a process of its own, LatentLab's with the memory settings of
+its command line, and all are measured in turns within one run, so that a machine that slows down slows all of them;
 ratios are medians over the turns.
 
 Memory per image is what autograd keeps of one image in the larger of the two half steps (trainers/plan.py); it depends
 on the networks alone, so it can be given for sizes that this machine could not train.
+
+With --schedule, instead: images per second in every phase of a training, and how long the whole would take.
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from unittest import mock
 
 import numpy as np
@@ -26,15 +31,18 @@ import torch.nn.functional as F
 
 from latentlab import networks
 from latentlab.cli.display import print_table
+from latentlab.memory import keep_freed_memory
 from latentlab.networks import Discriminator, Generator
 from trainers.config import DatasetRecord, RunConfig
 from trainers.losses import discriminator_loss, generator_loss, gradient_penalty
 from trainers.plan import plan
 from trainers.presets import Choice, run_config
+from trainers.schedule import phase_at, phases
 from trainers.trainer import Trainer, mix_styles
 
 IMAGES = 256
 FULLY_GROWN = 10**12  # images; any schedule has ended by then
+TURNS = 9
 
 
 @dataclass(frozen=True)
@@ -125,9 +133,9 @@ def plain_conv(self: networks.Conv, x: torch.Tensor, *, add_bias: bool = False) 
     return x + self.bias.reshape(1, -1, 1, 1) if add_bias else x
 
 
-def plain_blur(x: torch.Tensor) -> torch.Tensor:
+def plain_blur(x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     line = torch.tensor([0.25, 0.5, 0.25], device=x.device)
-    return F.conv2d(x, torch.outer(line, line).repeat(x.shape[1], 1, 1, 1), padding=1, groups=x.shape[1])
+    return F.conv2d(x, torch.outer(line, line).repeat(x.shape[1], 1, 1, 1), bias, padding=1, groups=x.shape[1])
 
 
 def plain_layer(
@@ -152,6 +160,7 @@ def plain_modules() -> Iterator[None]:
         mock.patch.object(networks.Conv, "forward", plain_conv),
         mock.patch.object(networks.SynthesisLayer, "forward", plain_layer),
         mock.patch.object(networks, "blur", plain_blur),
+        mock.patch.object(networks, "activated", lambda x: F.leaky_relu(x, 0.2)),
     ):
         yield
 
@@ -178,12 +187,15 @@ def check_modules_agree(case: Case) -> None:
 
 
 class Ours:
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    """LatentLab's trainer, fully grown, or wherever `num_images` is in the schedule."""
+
+    def __init__(self, config: RunConfig, device: torch.device, num_images: int = FULLY_GROWN) -> None:
         self.trainer = Trainer(config, Noise(config.generator.resolution), device)
-        self.batch = config.trainer.schedule.minibatch_base
+        self.num_images = num_images
+        self.batch = phase_at(config.trainer.schedule, config.generator.resolution, num_images).minibatch
 
     def step(self) -> None:
-        self.trainer.state.num_images = FULLY_GROWN + self.trainer.state.num_steps * self.batch
+        self.trainer.state.num_images = self.num_images
         self.trainer.step()
 
 
@@ -198,33 +210,89 @@ def images_per_second(loop: PlainLoop | Ours, steps: int, device: torch.device) 
     return steps * loop.batch / (time.perf_counter() - started)
 
 
+LOOPS = ("plain modules", "same modules", "float32", "bfloat16")
+
+
+def serve(connection: Connection, name: str, case: Case, device: str) -> None:
+    """A process with one loop: takes numbers of steps, gives images per second."""
+    place = torch.device(device)
+    if name == "plain modules":
+        loop: PlainLoop | Ours = PlainModules(case.config(), place)
+    elif name == "same modules":
+        loop = PlainLoop(case.config(), place)
+    else:
+        keep_freed_memory()
+        loop = Ours(case.config(name), place)
+    for steps in iter(connection.recv, None):
+        connection.send(images_per_second(loop, steps, place))
+
+
+@contextmanager
+def loops(case: Case, device: torch.device) -> Iterator[dict[str, Connection]]:
+    context, connections = multiprocessing.get_context("spawn"), {}
+    processes = []
+    for name in LOOPS:
+        connections[name], theirs = context.Pipe()
+        processes.append(context.Process(target=serve, args=(theirs, name, case, str(device)), daemon=True))
+        processes[-1].start()
+    yield connections
+    for connection, process in zip(connections.values(), processes, strict=True):
+        connection.send(None)
+        process.join()
+
+
+def speed_of(connection: Connection, steps: int) -> float:
+    connection.send(steps)
+    return float(connection.recv())
+
+
 def measure(case: Case, device: torch.device, seconds: float) -> list[str]:
     check_modules_agree(case)
-    loops: dict[str, PlainLoop | Ours] = {
-        "plain modules": PlainModules(case.config(), device),
-        "same modules": PlainLoop(case.config(), device),
-    }
-    loops |= {name: Ours(case.config(name), device) for name in ("float32", "bfloat16")}
-    steps = case.r1_interval
-    for loop in loops.values():
-        speed = images_per_second(loop, steps, device)  # warm up
-    steps *= max(round(seconds / 5 * speed / (steps * loop.batch)), 1)
-    speeds: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(5):
-        for name, loop in loops.items():
-            speeds[name].append(images_per_second(loop, steps, device))
+    speeds: dict[str, list[float]] = {name: [] for name in LOOPS}
+    with loops(case, device) as connections:
+        for connection in connections.values():
+            speed_of(connection, 2 * case.r1_interval)  # the first steps cost more
+        steps = case.r1_interval
+        for connection in connections.values():
+            speed = speed_of(connection, steps)
+        batch = case.config().trainer.schedule.minibatch_base
+        steps *= max(round(seconds / TURNS * speed / (steps * batch)), 1)
+        for _ in range(TURNS):
+            for name, connection in connections.items():
+                speeds[name].append(speed_of(connection, steps))
     middle = {name: statistics.median(values) for name, values in speeds.items()}
     ratios = [
         statistics.median(ours / plain for ours, plain in zip(speeds[name], speeds[peer], strict=True))
-        for name in ("float32", "bfloat16")
-        for peer in ("plain modules", "same modules")
+        for name in LOOPS[2:]
+        for peer in LOOPS[:2]
     ]
     return [
         f"{case.preset}, {case.resolution} px",
         "every step" if case.r1_interval == 1 else f"every {case.r1_interval}th",
-        *(f"{middle[name]:,.0f}" for name in loops),
+        *(f"{middle[name]:,.0f}" for name in LOOPS),
         *(f"{ratio:.2f}" for ratio in ratios),
     ]
+
+
+def schedule_rows(choice: Choice, resolution: int, device: torch.device, seconds: float) -> list[list[str]]:
+    """Images per second in every phase, its share of the time, and the sum."""
+    keep_freed_memory()
+    record = DatasetRecord(name="noise", fingerprint="", num_images=10**6, resolution=resolution)
+    config = run_config(choice, dataset=record)
+    rows, total = [], 0.0
+    for phase in phases(config.trainer.schedule, resolution, config.trainer.total_kimg):
+        loop = Ours(config, device, round((phase.start_kimg + phase.end_kimg) * 500))
+        steps = 2 * config.trainer.r1_interval
+        images_per_second(loop, steps, device)
+        speed = images_per_second(loop, steps, device)
+        steps *= max(round(seconds * speed / (steps * loop.batch)), 1)
+        speed = images_per_second(loop, steps, device)
+        hours = (phase.end_kimg - phase.start_kimg) * 1000 / speed / 3600
+        total += hours
+        name = f"{phase.resolution}{' fading in' if phase.fading else ''}"
+        kimg = f"{phase.end_kimg - phase.start_kimg:,g}"
+        rows.append([name, f"{phase.minibatch}", kimg, f"{speed:,.0f}", f"{hours:,.2f}"])
+    return [*rows, ["in all", "", f"{config.trainer.total_kimg:,g}", "", f"{total:,.2f}"]]
 
 
 def memory_rows() -> list[list[str]]:
@@ -238,11 +306,24 @@ def memory_rows() -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each loop and case")
+    parser.add_argument("--schedule", action="store_true", help="measure the phases of one training")
+    parser.add_argument("--config", default="F", help="with --schedule: A to F")
+    parser.add_argument("--preset", default="paper", help="with --schedule: quick, small or paper")
+    parser.add_argument("--resolution", type=int, default=1024, help="with --schedule")
+    parser.add_argument("--precision", default="bfloat16", help="with --schedule")
     options = parser.parse_args()
     device = torch.device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {name}, {os.cpu_count()} cores")
+    if options.schedule:
+        choice = Choice(config=options.config, preset=options.preset, precision=options.precision)
+        columns = ["pixels", "minibatch", "kimg", "images/s", "hours"]
+        title = f"configuration {options.config}, preset {options.preset}, {options.precision}"
+        print_table(columns, schedule_rows(choice, options.resolution, device, options.seconds), title=title)
+        return
     cases = [
         Case("quick", 32, 1),
         Case("quick", 64, 1),
@@ -252,10 +333,7 @@ def main() -> None:
     ]
     if device.type == "cuda":
         cases = [Case("paper", resolution, interval) for resolution in (64, 256) for interval in (1, 8)]
-    columns = ["networks", "R1", "plain modules", "same modules", "float32", "bfloat16"]
-    columns += ["float32 / plain", "/ same", "bfloat16 / plain", "/ same"]
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__}, {name}, {os.cpu_count()} cores")
+    columns = ["networks", "R1", *LOOPS, "float32 / plain", "/ same", "bfloat16 / plain", "/ same"]
     title = "images per second, and their ratios"
     print_table(columns, [measure(case, device, options.seconds) for case in cases], title=title)
     print_table(["memory that one image takes in training", ""], memory_rows())

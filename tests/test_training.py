@@ -151,15 +151,26 @@ def test_resumed_equals_undisturbed(tmp_path, tiny_run, squares):
     assert ticks[0] == ticks[1]
 
 
-def test_damaged_newest_snapshot_is_skipped(tmp_path, tiny_run, squares):
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("training.safetensors", lambda content: content[:-1] + b"!"),
+        ("network.safetensors", lambda content: content[:-1]),
+        ("training.json", lambda content: content.replace(b'"num_steps": 40', b'"num_steps": 41')),
+        ("training.json", lambda content: content.replace(b'"sha256"', b'"sha257"')),
+    ],
+)
+def test_damaged_newest_snapshot_is_skipped(tmp_path, tiny_run, squares, file, damage):
     run, config = tmp_path / "run", tiny_run(total_kimg=0.32, tick_kimg=0.08, snapshot_kimg=0.16)
     train(config, squares, run)
     whole = _weights(run)
-    weights = snapshots(run)[-1] / "training.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    path = snapshots(run)[-1] / file
+    content = damage(path.read_bytes())
+    assert content != path.read_bytes()
+    path.write_bytes(content)
     said = []
     train(config, squares, run, resume=True, say=said.append)
-    assert "is damaged" in said[0]
+    assert "snapshot 000000320 cannot be used and is skipped" in said[0]
     assert "000000160" in said[1]
     assert _weights(run) == whole
 

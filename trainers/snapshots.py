@@ -1,5 +1,7 @@
 """Snapshots of a run: the averaged generator as a network folder, and beside it all that training needs to go on."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +16,8 @@ from latentlab.errors import CheckpointError
 from latentlab.files import atomic_folder
 from latentlab.networks import Discriminator, Generator
 from trainers.optimizer import Adam
+
+CHECKED_ELSEWHERE = ("sha256", "schema_version", "weights_sha256")
 
 
 @dataclass
@@ -71,6 +75,7 @@ def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Pa
             "adam_g": state.optimizer_g.position(),
             "adam_d": state.optimizer_d.position(),
         }
+        description["sha256"] = _sha256(description)
         save_tensors(temporary, "training", dict(_tensors(state)), description)
     return folder
 
@@ -83,6 +88,8 @@ def load_snapshot(folder: Path, state: TrainingState) -> None:
     """
     average, _ = load_tensors(folder, "network")
     tensors, description = load_tensors(folder, "training")
+    if description.get("sha256") != _sha256(description):
+        raise CheckpointError(f"{folder / 'training.json'} is damaged: its checksum is not the one in it.")
     assign(state.average, average, str(folder))
     for prefix, network in (("g", state.generator), ("d", state.discriminator)):
         assign(network, _with_prefix(tensors, prefix), str(folder))
@@ -147,6 +154,12 @@ def remove_leftovers(run: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _sha256(description: dict[str, Any]) -> str:
+    """Checksum of the positions, whose digits nothing else protects; checksums of files are left out."""
+    positions = {name: value for name, value in description.items() if name not in CHECKED_ELSEWHERE}
+    return hashlib.sha256(json.dumps(positions, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

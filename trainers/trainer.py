@@ -5,6 +5,7 @@ and resumed does what an undisturbed one does, and several processes do what one
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,19 @@ LOW_PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
     """Style mixing (paper, section 3.1): layers from `cutoff` on take the second latents. [N, L, D] each."""
     return torch.cat([ws[:, :cutoff], ws2[:, cutoff:]], dim=1)
+
+
+@dataclass(frozen=True)
+class Randoms:
+    """Random numbers of one shard in one step; on CPUs both are the same generator.
+
+    Attributes:
+        device: For tensors.
+        host: For decisions, so that a GPU need not be waited for.
+    """
+
+    device: torch.Generator
+    host: torch.Generator
 
 
 class Trainer:
@@ -78,7 +92,7 @@ class Trainer:
             state.phase_images = state.num_images
             self._enter(self.phase())
         phase, shards = self.phase(), self.team.shards(settings.shards)
-        randoms = [self._random(shard) for shard in shards]
+        randoms = [self._randoms(shard) for shard in shards]
         self._discriminator_step(phase, list(zip(shards, randoms, strict=True)))
         update_average(state.average, state.generator, decay(phase.minibatch, settings.ema_half_life_kimg))
         self._generator_step(phase, randoms)
@@ -95,9 +109,11 @@ class Trainer:
         self.losses, self._steps_summed, self._steps_penalised = {}, 0, 0
         return {name: value.item() / counts[name] for name, value in zip(names, values, strict=True)}
 
-    def _random(self, shard: int) -> torch.Generator:
+    def _randoms(self, shard: int) -> Randoms:
         address = f"{self.state.num_steps}/{shard}" if shard else self.state.num_steps
-        return torch.Generator(self.device).manual_seed(derive_seed(self.config.seed, "step", address))
+        seed = derive_seed(self.config.seed, "step", address)
+        device = torch.Generator(self.device).manual_seed(seed)
+        return Randoms(device, device if self.device.type == "cpu" else torch.Generator().manual_seed(seed))
 
     def _enter(self, phase: Phase) -> None:
         """Set lod and learning rate; forget the moments when floor or ceil of the lod changes, as the official loop."""
@@ -109,20 +125,20 @@ class Trainer:
             optimizer.learning_rate = phase.learning_rate
         state.set_lod(phase.lod)
 
-    def _fakes(self, phase: Phase, rng: torch.Generator, w_mean: Tensor) -> Tensor:
+    def _fakes(self, phase: Phase, randoms: Randoms, w_mean: Tensor) -> Tensor:
         """Generated images of one shard at the present level; its share of the mean of w is added to `w_mean`."""
         generator, settings = self.state.generator, self.config.trainer
         count = phase.minibatch // settings.shards
-        ws = self._map(count, rng)
+        ws = self._map(count, randoms.device)
         w = ws[:, 0].detach().float()
         w_mean += w.mean(dim=0) / settings.shards
         if count > 1:
             self._note({"w_std": w.var(dim=0, correction=0).mean().sqrt() / 2})  # noted in both halves of a step
-        draw, place = torch.rand(2, generator=rng, device=self.device).tolist()
+        draw, place = torch.rand(2, generator=randoms.host).tolist()
         layers_in_use = generator.num_ws - 2 * int(phase.lod)
         if draw < settings.mixing_prob and layers_in_use > 1 and generator.num_ws > 1:
-            ws = mix_styles(ws, self._map(count, rng), 1 + int(place * (layers_in_use - 1)))
-        noise = generator.synthesis.draw_noise(count, rng, self.device)
+            ws = mix_styles(ws, self._map(count, randoms.device), 1 + int(place * (layers_in_use - 1)))
+        noise = generator.synthesis.draw_noise(count, randoms.device, self.device)
         fakes: Tensor = generator.synthesis(ws, "random", noise, full_resolution=False)
         return fakes.contiguous(memory_format=torch.channels_last)
 
@@ -132,34 +148,34 @@ class Trainer:
             ws: Tensor = self.state.generator.mapping(z)
         return ws
 
-    def _generator_step(self, phase: Phase, randoms: list[torch.Generator]) -> None:
+    def _generator_step(self, phase: Phase, shards: list[Randoms]) -> None:
         state, settings = self.state, self.config.trainer
         w_mean = torch.zeros_like(state.generator.w_avg)
         state.discriminator.requires_grad_(False)
         state.optimizer_g.zero_grad()
-        for rng in randoms:
+        for randoms in shards:
             with self._mixed():
-                scores = state.discriminator(self._fakes(phase, rng, w_mean))
+                scores = state.discriminator(self._fakes(phase, randoms, w_mean))
             loss = generator_objective(settings, scores).mean()
             state.optimizer_g.backward(loss / settings.shards)
             self._note({"loss_g": loss.detach()})
         state.discriminator.requires_grad_(True)
         self._update(state.optimizer_g, w_mean)
 
-    def _discriminator_step(self, phase: Phase, shards: list[tuple[int, torch.Generator]]) -> None:
+    def _discriminator_step(self, phase: Phase, shards: list[tuple[int, Randoms]]) -> None:
         state, settings = self.state, self.config.trainer
         w_mean = torch.zeros_like(state.generator.w_avg)
         penalised = state.num_steps % settings.r1_interval == 0
         self._steps_penalised += penalised
         state.optimizer_d.zero_grad()
-        for shard, rng in shards:
+        for shard, randoms in shards:
             with torch.no_grad(), self._mixed():
-                fakes = self._fakes(phase, rng, w_mean)
+                fakes = self._fakes(phase, randoms, w_mean)
             with self._mixed():
                 loss, shown = discriminator_objective(
                     settings,
                     state.discriminator,
-                    self._batch(phase, shard, rng, fakes),
+                    self._batch(phase, shard, randoms.device, fakes),
                     weight=settings.r1_interval if penalised else 0,
                     scale=state.optimizer_d.loss_scale,
                 )
