@@ -55,14 +55,15 @@ def _needs(config: RunConfig, networks: tuple[Generator, Discriminator], phase: 
     level = (config.generator.resolution // phase.resolution).bit_length() - 1
     generator.synthesis.lod = discriminator.lod = level + (0.5 if phase.fading else 0.0)
     steps = _Steps(config, networks, phase.resolution)
-    one, two = (max(_kept_bytes(step, count) for step in steps.both) for count in (PROBE, 2 * PROBE))
+    kept = [[_kept_bytes(step, count) for step in steps.both] for count in (PROBE, 2 * PROBE)]
+    one, two = (max(size for size, _ in halves) for halves in kept)
     half = 2 if config.trainer.precision in ("bfloat16", "float16") else 1
     per_image = (two - one) // PROBE // half
     count = phase.minibatch // config.trainer.shards
     return PhaseNeeds(
         phase,
-        parameters_g=_in_use(generator, steps.generator_step),
-        parameters_d=_in_use(discriminator, steps.discriminator_step),
+        parameters_g=_in_use(generator, kept[0][0][1]),
+        parameters_d=_in_use(discriminator, kept[0][1][1]),
         memory=fixed + (one - PROBE * per_image * half) // half + per_image * count,
         memory_per_image=per_image,
     )
@@ -88,8 +89,8 @@ class _Steps:
         return discriminator_objective(self.settings, self.discriminator, batch)[0].mean()
 
 
-def _kept_bytes(step: Callable[[int], Tensor], count: int) -> int:
-    """Bytes of all tensors that autograd keeps for the way back, parameters left out."""
+def _kept_bytes(step: Callable[[int], Tensor], count: int) -> tuple[int, Tensor]:
+    """Bytes of all tensors that autograd keeps for the way back, parameters left out, and the loss."""
     sizes: dict[int, tuple[int, object]] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -99,11 +100,18 @@ def _kept_bytes(step: Callable[[int], Tensor], count: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step(count)
-    return sum(size for size, _ in sizes.values())
+        loss = step(count)
+    return sum(size for size, _ in sizes.values()), loss
 
 
-def _in_use(network: nn.Module, step: Callable[[int], Tensor]) -> int:
-    """Parameters that a step gives a gradient to."""
-    found = torch.autograd.grad(step(PROBE), list(network.parameters()), allow_unused=True)
-    return sum(p.numel() for p, gradient in zip(network.parameters(), found, strict=True) if gradient is not None)
+def _in_use(network: nn.Module, loss: Tensor) -> int:
+    """Parameters that a loss depends on: the ends of its graph."""
+    seen, found, ahead = set[object](), set[int](), [loss.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found.add(id(getattr(node, "variable", None)))
+        ahead.extend(following for following, _ in node.next_functions)
+    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) in found)

@@ -134,7 +134,7 @@ def _row(needs: PhaseNeeds, config: RunConfig) -> list[str]:
     phase = needs.phase
     return [
         f"{phase.resolution}{' fading in' if phase.fading else ''}",
-        f"{phase.start_kimg:g} - {phase.end_kimg:g}",
+        f"{phase.start_kimg:g}-{phase.end_kimg:g}",
         f"{(phase.end_kimg - phase.start_kimg) * 1000:,.0f}",
         f"{phase.minibatch}" + (f" / {config.trainer.shards}" if config.trainer.shards > 1 else ""),
         f"{phase.learning_rate:g}",
