@@ -214,12 +214,11 @@ class _InstanceNormStyle(torch.autograd.Function):
         if torch.is_grad_enabled():
             mean, r = statistics(x)
         scale, _shift = _halves(style)
-        shift_share = _sums(gradient)  # of the gradient: its sum, and the sum of it times n(x)
-        scale_share = (_sums(gradient * x) - mean * shift_share) * r
+        centred = (x - mean).to(x.dtype)  # from here, not from x: in the first layer the mean can be 1000 deviations
+        shift_share, scale_share = _sums(gradient), _sums(gradient * centred) * r
         gain, pixels = (scale + 1) * r, x.shape[2] * x.shape[3]
-        slope = -gain * r * scale_share / pixels
-        offset = -gain * shift_share / pixels - slope * mean
-        to_x = torch.addcmul(offset.to(x.dtype), x, slope.to(x.dtype)).addcmul_(gradient, gain.to(x.dtype))
+        offset, slope = -gain * shift_share / pixels, -gain * r * scale_share / pixels
+        to_x = torch.addcmul(offset.to(x.dtype), centred, slope.to(x.dtype)).addcmul_(gradient, gain.to(x.dtype))
         return to_x, torch.cat([scale_share, shift_share], dim=1).flatten(1).to(style.dtype)
 
     @staticmethod
