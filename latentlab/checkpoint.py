@@ -4,7 +4,9 @@ A network folder holds `network.safetensors` and `network.json`; the second name
 that was damaged or exchanged is noticed before its numbers are used.
 """
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,14 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, st
     """Write a safetensors file with text in its header.
 
     Raises:
-        CheckpointError: It cannot be written, because the disk is full, say.
+        OSError: The disk is full.
+        CheckpointError: It cannot be written for another reason.
     """
     try:
         save_file(tensors, path, metadata)
     except (SafetensorError, OSError) as error:
+        if f"os error {errno.ENOSPC}" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise CheckpointError(f"{path} cannot be written ({error}): what was there before is untouched.") from error
 
 

@@ -22,9 +22,12 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        _on_disk(temporary)
         temporary.replace(path)
-    except BaseException:
+        _on_disk(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name(error, temporary, path)
         raise
 
 
@@ -45,10 +48,31 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        for inner in (*temporary.rglob("*"), temporary):
+            _on_disk(inner)
         _put_in_place(temporary, path)
-    except BaseException:
+        _on_disk(path.parent)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name(error, temporary, path)
         raise
+
+
+def _on_disk(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk: a power cut must not leave an empty file."""
+    if path.is_dir() and os.name == "nt":  # Windows has no handles for folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _name(error: BaseException, temporary: Path, path: Path) -> None:
+    """Let an error name what was to be written, not the temporary file that has gone."""
+    if isinstance(error, OSError) and str(error.filename or temporary).startswith(str(temporary)):
+        error.filename = str(path)
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

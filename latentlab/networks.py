@@ -49,6 +49,15 @@ class NetworkConfig(BaseModel):
     blur: bool = True  # filter [1, 2, 1] after upscaling and before downscaling; off in the progressive GAN
     fused_scale: bool | Literal["auto"] = "auto"
 
+    @model_validator(mode="after")
+    def _has_feature_maps(self) -> Self:
+        if self.fmap_base < 2**self.num_stages:
+            raise ValueError(
+                f"fmap_base {self.fmap_base} leaves no feature map at {self.resolution} pixels: it must be at least "
+                f"{2**self.num_stages}"
+            )
+        return self
+
     @property
     def num_stages(self) -> int:
         """Resolutions from 4x4 to the full one: log2(resolution) - 1."""

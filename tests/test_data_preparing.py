@@ -168,7 +168,7 @@ def test_images_that_cannot_be_read_are_left_out_and_recorded(tmp_path: Path) ->
 
 def test_images_that_cannot_be_read_stop_the_preparation(tmp_path: Path) -> None:
     root = broken(tmp_path / "set")
-    with pytest.raises(DataError, match=r"1 image of 5 cannot be read.*--skip-bad:\n.*2\.png: "):
+    with pytest.raises(DataError, match=r"2 images of 5 cannot be read.*--skip-bad:\n.*2\.png: .*\n.*1\.png: "):
         prepare(root, tmp_path / "out.h5", Preparation(32))
     Image.fromarray(picture(64)).save(root / "img_align_celeba" / "0" / "2.png")
     with pytest.raises(DataError, match=r"1 image of 5 cannot be read.*--skip-bad:\n.*1\.png: "):

@@ -14,9 +14,10 @@ import torch
 from conftest import Squares
 
 from latentlab.checkpoint import load_generator, load_tensors, snapshots
-from latentlab.errors import CheckpointError
+from latentlab.errors import UsageError
 from trainers.config import RunConfig
 from trainers.loop import train
+from trainers.trainer import Trainer
 
 KILLS, ENOUGH = 24, 20
 UNTIMED = ("images_per_second", "seconds")
@@ -130,7 +131,7 @@ def test_a_forced_configuration_that_does_not_fit_changes_nothing(tmp_path, tiny
     before = (run / "config.json").read_bytes()
     wider = tiny_run()
     wider = wider.model_copy(update={"generator": wider.generator.model_copy(update={"fmap_max": 16})})
-    with pytest.raises(CheckpointError, match="no snapshot is usable"):
+    with pytest.raises(UsageError, match=r"another form .*generator\.fmap_max was 8 and is now 16"):
         train(wider, squares, run, resume=True, force=True)
     assert (run / "config.json").read_bytes() == before
     assert train(tiny_run(), squares, run, resume=True).num_images == 200
@@ -174,3 +175,51 @@ def test_time_passes(tmp_path, tiny_run, squares):
     state = train(tiny_run(), squares, tmp_path / "run")
     again = train(tiny_run(total_kimg=0.24), squares, tmp_path / "run", resume=True, force=True)
     assert 0 < state.seconds < again.seconds < time.perf_counter() - started
+
+
+def test_a_stop_at_the_very_end_is_measured_afterwards(tmp_path, tiny_run, squares):
+    run = tmp_path / "run"
+
+    def stop(done, total, note=""):
+        if done == total:
+            signal.raise_signal(signal.SIGTERM)
+
+    def metrics(generator, num_images):
+        return {"swd": float(num_images)}
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_run(), squares, run, progress=stop, snapshot_metrics=metrics, score="swd")
+    assert "swd" not in json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
+    (run / "best").unlink()
+    state = train(tiny_run(), squares, run, resume=True, snapshot_metrics=metrics, score="swd")
+    assert state.metrics == {"swd": 200.0}
+    last = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])
+    assert (last["kimg"], last["swd"]) == (0.2, 200.0)
+    assert json.loads((snapshots(run)[-1] / "training.json").read_text())["metrics"] == {"swd": 200.0}
+    assert (run / "best").resolve().name == "000000080"
+
+
+def test_overflow_in_half_precision_is_no_divergence(tiny_run, squares):
+    """With float16 such a step is skipped; in other precisions a loss that is not finite is shown."""
+    for precision, expected in (("float16", 2.0), ("bfloat16", float("inf"))):
+        trainer = Trainer(tiny_run(precision=precision), squares, torch.device("cpu"))
+        for value in (1.0, float("inf"), 3.0):
+            trainer._note({"loss_d": torch.tensor(value)})
+        assert trainer.averages() == {"loss_d": expected}
+        assert trainer.averages() == {}
+
+
+def test_a_damaged_later_snapshot_never_costs_a_good_one(tmp_path, tiny_run, squares):
+    """It does not count among the newest, of which some are kept."""
+    run, config = tmp_path / "run", tiny_run(keep_snapshots=1)
+    train(tiny_run(), squares, run)
+    names = [path.name for path in snapshots(run)]
+    (run / "snapshots" / names[-1] / "training.json").write_text("{")
+
+    def stop(done, total, note=""):
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, squares, run, resume=True, force=True, progress=stop)
+    assert [path.name for path in snapshots(run)] == ["000000168", names[-1]]
+    assert train(config, squares, run, resume=True).num_images == 200

@@ -68,8 +68,23 @@ def test_a_run_being_trained_is_told_by_its_lock(tmp_path):
 
 
 def test_finished(tmp_path):
-    _run(tmp_path, ticks=10)
-    assert [run.state for run in list_runs(tmp_path)] == ["finished"]
+    run = _run(tmp_path, ticks=10)
+    assert list_runs(tmp_path)[0].state == "stopped"  # killed, or the disk was full, while it wrote the snapshot
+    _snapshot(run, 9_000)
+    assert list_runs(tmp_path)[0].state == "stopped"
+    _snapshot(run, 10_000)
+    assert list_runs(tmp_path)[0].state == "finished"
+
+
+def test_a_run_whose_snapshots_are_all_damaged(tmp_path):
+    run = _run(tmp_path, ticks=10)
+    for images in (9_000, 10_000):
+        _snapshot(run, images)
+        (run / "snapshots" / f"{images:09d}" / "training.json").write_text("")
+    (found,) = list_runs(tmp_path)
+    assert (found.state, found.reason) == ("damaged", "no snapshot can be read")
+    with FileLock(run / ".lock", timeout=0):
+        assert list_runs(tmp_path)[0].state == "training"
 
 
 def test_the_folder_of_a_real_run(tmp_path, tiny_run, squares):

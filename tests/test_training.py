@@ -205,7 +205,7 @@ def test_divergence_stops_with_the_last_good_snapshot(tmp_path, tiny_run, square
     def step(trainer):
         original(trainer)
         if trainer.state.num_images > 200:
-            trainer.losses["loss_d"] = torch.tensor(math.nan)
+            trainer.losses["loss_d"] = torch.tensor([math.nan, 1.0])
 
     monkeypatch.setattr(Trainer, "step", step)
     with pytest.raises(DivergenceError, match=r"loss_d nan.*snapshot 000000160 is the last good one"):
@@ -239,7 +239,7 @@ def test_full_disk_leaves_the_last_snapshot(tmp_path, tiny_run, squares, monkeyp
 
     original = module.save_file
     monkeypatch.setattr(module, "save_file", save_file)
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: .*snapshots/000000320"):
         train(config, squares, run)
     assert [path.name for path in (run / "snapshots").iterdir()] == ["000000160"]
     monkeypatch.undo()

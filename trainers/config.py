@@ -1,6 +1,6 @@
 """What a run's config.json holds: every setting that decides what comes out, as frozen and checked records."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,9 @@ Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
 Letter = Literal["A", "B", "C", "D", "E", "F"]
 """The paper's configurations (table 1)."""
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainerConfig(BaseModel):
@@ -55,7 +58,7 @@ class TrainerConfig(BaseModel):
     mixing_prob: float = Field(0.9, ge=0, le=1)
     ema_half_life_kimg: float = Field(10.0, ge=0, allow_inf_nan=False)
     w_avg_beta: float = Field(0.995, ge=0, lt=1)
-    adam_betas: tuple[float, float] = (0.0, 0.99)
+    adam_betas: tuple[Beta, Beta] = (0.0, 0.99)
     adam_eps: float = Field(1e-8, gt=0, allow_inf_nan=False)
     mirror: bool = True
     shards: int = Field(1, ge=1)

@@ -57,6 +57,16 @@ def refuse_differences(run: Path, differing: list[str]) -> None:
         )
 
 
+def refuse_other_networks(run: Path, config: RunConfig) -> None:
+    """Raise UsageError if a run's snapshots hold networks of other settings than these."""
+    changed = [words for words in differences(run, config) if words.startswith(("generator.", "discriminator."))]
+    if changed:
+        raise UsageError(
+            f"{run}: networks of another form cannot go on from its snapshots ({'; '.join(changed)}): resume with "
+            "these settings as they were, or name another --out."
+        )
+
+
 def write_config(run: Path, config: RunConfig) -> None:
     """Write config.json unless its settings are there already; other settings are kept as config-N.json."""
     path = run / "config.json"
@@ -105,6 +115,14 @@ def append_stats(run: Path, line: dict[str, float]) -> None:
     """Add a tick to stats.jsonl."""
     with (run / "stats.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def replace_last(run: Path, line: dict[str, float]) -> None:
+    """Put a tick in the place of the last one in stats.jsonl."""
+    path = run / "stats.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()[:-1]
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(text + "\n" for text in [*lines, json.dumps(line)]), encoding="utf-8")
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:

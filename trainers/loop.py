@@ -28,7 +28,9 @@ from trainers.folder import (
     differences,
     read_stats,
     refuse_differences,
+    refuse_other_networks,
     refuse_taken,
+    replace_last,
     truncate_stats,
     write_config,
 )
@@ -41,6 +43,7 @@ from trainers.snapshots import (
     prune,
     remove_leftovers,
     save_snapshot,
+    snapshot_name,
 )
 from trainers.trainer import Trainer
 from trainers.watch import concerns
@@ -134,6 +137,8 @@ def _restore(trainer: Trainer, run: Path, say: Say) -> bool:
     folder: Path | None = None
     if trainer.team.leads:
         folder, words = load_newest(run, trainer.state)
+        if folder is None and words:
+            refuse_other_networks(run, trainer.config)
         for sentence in words:
             say(sentence)
         if folder is None and words:
@@ -168,6 +173,8 @@ class _Loop:
     def work(self) -> None:
         """Train to the end, or until asked to stop."""
         state, settings, total = self.trainer.state, self.trainer.config.trainer, self.trainer.total_images
+        if self.trainer.team.leads and state.num_images > 0:
+            self._make_up(finished=state.num_images >= total)
         with _stop_requests() as stop:
             stopped = False
             while state.num_images < total and not stopped:
@@ -224,6 +231,18 @@ class _Loop:
         if snapshot:
             self._snapshot()
 
+    def _make_up(self, *, finished: bool) -> None:
+        """What was left undone after the snapshot that we resume from: a kill, or a request to stop at the very end."""
+        state = self.trainer.state
+        if finished and self.metrics and not state.metrics and self.history:
+            state.metrics = self.metrics(state.average, state.num_images)
+            state.best = better(state.best, state.metrics, self.score, state.num_images)
+            self.history[-1] |= state.metrics
+            replace_last(self.run, self.history[-1])
+            self.events.scalars(state.num_images, state.metrics)
+            self._snapshot()
+        prune(self.run, self.trainer.config.trainer.keep_snapshots, state)
+
     def _concerns(self) -> dict[str, str]:
         loss = self.trainer.config.trainer.loss
         return {concern.kind: concern.words for concern in concerns(self.history, loss=loss, score=self.score)}
@@ -240,13 +259,13 @@ class _Loop:
         config, state = self.trainer.config, self.trainer.state
         dataset = config.dataset.model_dump()
         record = {"run": self.run.name, "preset": config.preset, "config": config.config, "dataset": dataset}
-        folder = save_snapshot(self.run, state, {**record, "seed": config.seed})
-        prune(self.run, config.trainer.keep_snapshots, state.best)
-        with atomic_file(self.run / "grids" / f"{folder.name}.png") as temporary:
+        with atomic_file(self.run / "grids" / f"{snapshot_name(state)}.png") as temporary:
             enlarge = max(1, 128 // config.generator.resolution)
             picture = grid(_preview(self.trainer), GRID_COLUMNS, enlarge=enlarge)
             picture.save(temporary, "PNG")
         self.events.image(state.num_images, "grid", np.asarray(picture))
+        save_snapshot(self.run, state, {**record, "seed": config.seed})
+        prune(self.run, config.trainer.keep_snapshots, state)
 
 
 def _next(images: int, every_kimg: float, total: int) -> int:

@@ -94,7 +94,7 @@ def discriminator_objective(
         if gamma > 0:
             penalty = gradient_penalty(scores[name], images[name], scale=scale) / 4**batch.level
             loss = loss + penalty * (gamma / 2)
-            shown[name] = _finite(penalty)
+            shown[name] = penalty.detach().mean()
     return loss, shown
 
 
@@ -109,15 +109,10 @@ def _wgan_gp(
         squares = gradient_penalty(discriminator(mixed), mixed, scale=scale) / 4**batch.level
         penalty = norm_penalty(squares, settings.gp_target)
         loss = loss + penalty * settings.gp_lambda
-        shown["gp"] = _finite(penalty)
+        shown["gp"] = penalty.detach().mean()
     return loss, shown
 
 
 def _means(loss: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     parts = {"loss_d": loss, "scores_real": real, "scores_fake": fake, "sign_real": real.sign()}
     return {name: values.detach().float().mean() for name, values in parts.items()}
-
-
-def _finite(penalty: Tensor) -> Tensor:
-    """Mean for statistics; 0 where half precision overflowed, since that step is skipped."""
-    return penalty.detach().mean().nan_to_num(0.0, 0.0, 0.0)

@@ -218,6 +218,8 @@ def run_config(choice: Choice, *, dataset: DatasetRecord, seed: int = 0) -> RunC
     resolution = dataset.resolution
     if resolution < MIN_GROWN or resolution > 1024 or resolution & (resolution - 1):
         raise UsageError(f"--resolution {resolution}: must be a power of two from {MIN_GROWN} to 1024.")
+    if choice.mixing_prob is not None and not 0 <= choice.mixing_prob <= 1:
+        raise UsageError(f"--mixing {choice.mixing_prob:g}: must be a probability from 0 to 1.")
     if choice.mixing_prob and CONFIGS[choice.config].traditional:
         raise UsageError(f"--mixing {choice.mixing_prob:g}: configuration {choice.config} has no styles to mix.")
     generator, discriminator = _networks(choice, resolution)

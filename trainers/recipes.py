@@ -14,6 +14,7 @@ from latentlab.errors import UsageError
 Fields = tuple[tuple[str, Any], ...]
 """(dotted name in config.json, value), in the order in which they are set; text values are read as TOML."""
 
+LEVELS = ("minibatch", "learning_rate")  # tables of values by resolution
 SECTIONS = ("generator", "discriminator", "trainer")
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -106,7 +107,7 @@ def _set(config: BaseModel, values: dict[str, Any], name: str, value: object) ->
     if last in at and not (isinstance(at[last], dict) and value != {}):
         _refuse_type(name, at[last], value)
         at[last] = value
-    elif path[-1] in ("minibatch", "learning_rate") and last.isdigit():
+    elif path[-1] in LEVELS and last.isdigit():
         at[int(last)] = value
     else:
         _refuse(config, name)
@@ -114,11 +115,24 @@ def _set(config: BaseModel, values: dict[str, Any], name: str, value: object) ->
 
 def _refuse(config: BaseModel, name: str) -> None:
     known = list(_names(config.model_dump(include=set(SECTIONS))))
+    _refuse_table(config, name)
     by_last = {field.rpartition(".")[2]: field for field in known}
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     near = near or [by_last[last] for last in difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1)]
     hint = f"did you mean {near[0]}?" if near else f"fields begin with {', '.join(SECTIONS)}; --dry-run lists them."
     raise UsageError(f"there is no field {name!r}: {hint}")
+
+
+def _refuse_table(config: BaseModel, name: str) -> None:
+    at: Any = config.model_dump(include=set(SECTIONS))
+    *path, last = name.split(".")
+    for part in path:
+        at = at.get(part, {}) if isinstance(at, dict) else {}
+    if path and path[-1] in LEVELS and not last.isdigit():
+        raise UsageError(f"{name}: {last!r} is no resolution; name one in pixels, such as {'.'.join(path)}.8.")
+    if isinstance(at, dict) and isinstance(at.get(last), dict):
+        example = f"{name}.8" if last in LEVELS else f"{name}.{next(iter(at[last]))}"
+        raise UsageError(f"{name} is a table: set its fields by name, such as {example}.")
 
 
 def _refuse_type(name: str, present: object, value: object) -> None:

@@ -37,8 +37,8 @@ class RunSummary:
     Attributes:
         name: The folder's name.
         path: The folder.
-        state: "training": a live process holds the run's lock; "finished": all images have been seen; "stopped":
-            neither, so it can be resumed; "damaged": it cannot be resumed as it is.
+        state: "training": a live process holds the run's lock; "finished": the newest snapshot has seen all images;
+            "stopped": neither, so it can be resumed; "damaged": it cannot be resumed as it is.
         reason: What is damaged; empty otherwise.
         kimg, total_kimg: Thousands of images seen and planned; None where the configuration does not say.
         images_per_second: Mean of the last ticks; None before the first one.
@@ -104,11 +104,17 @@ def _summary(run: Path) -> RunSummary:
         problems.append(str(error))
     last: dict[str, Any] = ticks[-1] if ticks else {}
     kimg, total = _number(last, "kimg") or 0.0, _number(_section(config, "trainer", "training"), "total_kimg")
+    state: State = "damaged"
+    if not problems:
+        try:
+            state = _state(run, total)
+        except _DamagedError as error:
+            problems.append(str(error))
     speeds = [speed for tick in ticks[-RECENT:] if (speed := _number(tick, "images_per_second")) is not None]
     return RunSummary(
         name=run.resolve().name,
         path=run,
-        state="damaged" if problems else _state(run, kimg, total),
+        state=state,
         reason="; ".join(problems),
         kimg=kimg,
         total_kimg=total,
@@ -121,10 +127,27 @@ def _summary(run: Path) -> RunSummary:
     )
 
 
-def _state(run: Path, kimg: float, total: float | None) -> State:
+def _state(run: Path, total: float | None) -> State:
+    """By the newest snapshot, since a run that was killed while it wrote the last one goes on from the one before."""
     if _is_locked(run / ".lock"):
         return "training"
+    kimg = _newest_images(run) / 1000
     return "finished" if total is not None and kimg >= total - HALF_AN_IMAGE else "stopped"
+
+
+def _newest_images(run: Path) -> float:
+    """Images seen at the newest snapshot that can be read; 0 where there is none at all."""
+    folders = sorted((run / "snapshots").glob("[0-9]*"), reverse=True)
+    for folder in folders:
+        try:
+            images = _number(_read_object(folder / "training.json"), "num_images")
+        except _DamagedError:
+            continue
+        if images is not None:
+            return images
+    if folders:
+        raise _DamagedError("no snapshot can be read")
+    return 0.0
 
 
 def _is_locked(path: Path) -> bool:

@@ -55,12 +55,17 @@ class TrainingState:
         self.generator.synthesis.lod = self.average.synthesis.lod = self.discriminator.lod = lod
 
 
+def snapshot_name(state: TrainingState) -> str:
+    """NNNNNNNNN, the number of images seen."""
+    return f"{state.num_images:09d}"
+
+
 def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Path:
     """Write `snapshots/NNNNNNNNN`, the number of images seen; it appears complete or not at all.
 
     `record` says in network.json how the weights came about.
     """
-    folder = run / "snapshots" / f"{state.num_images:09d}"
+    folder = run / "snapshots" / snapshot_name(state)
     with atomic_folder(folder, replace=True) as temporary:
         save_generator(temporary, state.average, {**record, "num_images": state.num_images, **state.metrics})
         description = {
@@ -113,9 +118,13 @@ def load_newest(run: Path, state: TrainingState) -> tuple[Path | None, list[str]
     return None, words
 
 
-def prune(run: Path, keep: int, best: dict[str, Any]) -> None:
-    """Remove all but the newest `keep` snapshots and the best one, which RUN/best leads to."""
-    found = snapshots(run)
+def prune(run: Path, keep: int, state: TrainingState) -> None:
+    """Remove all but the newest `keep` snapshots and the best one, which RUN/best leads to.
+
+    Later ones than `state` are those that were damaged when the run was resumed: they do not count and stay until
+    training comes there again.
+    """
+    found, best = [path for path in snapshots(run) if path.name <= snapshot_name(state)], state.best
     kept = set(found[-keep:])
     if best:
         kept.add(run / "snapshots" / f"{best['num_images']:09d}")

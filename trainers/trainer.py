@@ -48,7 +48,7 @@ class Trainer:
 
     Attributes:
         state: Networks, optimisers and position; what snapshots hold.
-        losses: Sums of what the last steps' losses were, on the device; `averages` reads and forgets them.
+        losses: What the last steps' losses were, as [sum, count] on the device; `averages` reads and forgets them.
     """
 
     def __init__(self, config: RunConfig, source: ImageSource, device: torch.device, team: Team | None = None) -> None:
@@ -67,7 +67,6 @@ class Trainer:
             optimizer_d=Adam(discriminator, config.trainer),
         )
         self.losses: dict[str, Tensor] = {}
-        self._steps_summed = self._steps_penalised = 0
 
     def _generator(self) -> Generator:
         return initialised(lambda: Generator(self.config.generator), derive_seed(self.config.seed, "generator"))
@@ -98,16 +97,17 @@ class Trainer:
         self._generator_step(phase, randoms)
         state.num_images += phase.minibatch
         state.num_steps += 1
-        self._steps_summed += 1
 
     def averages(self) -> dict[str, float]:
-        """Means of the statistics over all images since they were asked for last, over all processes."""
+        """Means of the statistics over all images since they were asked for last, over all processes.
+
+        Each is over the steps that had it: lazy penalties come in some steps only, and with float16 what overflowed
+        is left out, because such a step is skipped. Where nothing is left, it is NaN.
+        """
         names, values = list(self.losses), [value.clone() for value in self.losses.values()]
         self.team.add(values)
-        steps = max(self._steps_summed, 1)
-        counts = {name: max(self._steps_penalised, 1) if name in ("r1", "r2") else steps for name in names}
-        self.losses, self._steps_summed, self._steps_penalised = {}, 0, 0
-        return {name: value.item() / counts[name] for name, value in zip(names, values, strict=True)}
+        self.losses = {}
+        return {name: (value[0] / value[1]).item() for name, value in zip(names, values, strict=True)}
 
     def _randoms(self, shard: int) -> Randoms:
         address = f"{self.state.num_steps}/{shard}" if shard else self.state.num_steps
@@ -133,7 +133,7 @@ class Trainer:
         w = ws[:, 0].detach().float()
         w_mean += w.mean(dim=0) / settings.shards
         if count > 1:
-            self._note({"w_std": w.var(dim=0, correction=0).mean().sqrt() / 2})  # noted in both halves of a step
+            self._note({"w_std": w.var(dim=0, correction=0).mean().sqrt()})
         draw, place = torch.rand(2, generator=randoms.host).tolist()
         layers_in_use = generator.num_ws - 2 * int(phase.lod)
         if draw < settings.mixing_prob and layers_in_use > 1 and generator.num_ws > 1:
@@ -166,7 +166,6 @@ class Trainer:
         state, settings = self.state, self.config.trainer
         w_mean = torch.zeros_like(state.generator.w_avg)
         penalised = state.num_steps % settings.r1_interval == 0
-        self._steps_penalised += penalised
         state.optimizer_d.zero_grad()
         for shard, randoms in shards:
             with torch.no_grad(), self._mixed():
@@ -201,8 +200,10 @@ class Trainer:
 
     def _note(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            share = value / self.config.trainer.shards
-            self.losses[name] = self.losses[name] + share if name in self.losses else share
+            noted = torch.stack([value, torch.ones_like(value)])
+            if self.config.trainer.precision == "float16":
+                noted = torch.where(value.isfinite(), noted, 0)
+            self.losses[name] = self.losses[name] + noted if name in self.losses else noted
 
     def _mixed(self) -> torch.autocast:
         """Convolutions in half precision where the configuration asks for it."""

@@ -200,19 +200,20 @@ def _shown(what: str, crew: Team) -> Iterator[Progress]:
 
 
 def _print_end(run: Path, state: TrainingState) -> None:
-    measured = ", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
-    best = state.best
-    words = f"; best {best['metric']} {best['value']:.4g} at {best['num_images'] / 1000:g} kimg" if best else ""
-    print(f"{run}: {state.num_images / 1000:.1f} kimg in {state.seconds:,.0f} s; {measured}{words}; "
-          f"images in {run / 'grids'}")  # fmt: skip
+    parts = [f"{run}: {state.num_images / 1000:.1f} kimg in {state.seconds:,.0f} s"]
+    if state.metrics:
+        parts.append(", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items()))
+    if best := state.best:
+        parts.append(f"best {best['metric']} {best['value']:.4g} at {best['num_images'] / 1000:g} kimg")
+    print("; ".join([*parts, f"images in {run / 'grids'}"]))
 
 
 def _metrics(
     choice: MetricChoice, dataset: Dataset, config: RunConfig, device: torch.device
 ) -> tuple[SnapshotMetrics | None, str | None]:
     """The callback that measures snapshots, and the number that decides which is the best: the first one named."""
-    names = [name.strip() for name in choice.names.split(",") if name.strip() not in ("", "none")]
-    if not names:
+    names = [name.strip() for name in choice.names.split(",") if name.strip()]
+    if names in ([], ["none"]):
         return None, None
     means = Means(
         classifiers=load_classifiers(choice.classifiers, device=device) if choice.classifiers else None,

@@ -50,10 +50,14 @@ def prepare(
     images = find_image_set(source).first(num_images)
     found = survey(images.entries, preparation, aligned=images.aligned, progress=progress)
     total = len(images.entries)
-    refuse_bad(list(found.bad.values()), total, skip_bad=skip_bad)
+    if found.bad and not skip_bad:  # nothing will be written: look for all that is wrong
+        bad = dict[int, DataError]()
+        for _ in found.files.blocks(bad, progress):
+            pass
+        refuse_bad(list(all_bad(found, bad).values()), total, skip_bad=False)
     try:
         with atomic_file(out) as temporary:
-            bad: dict[int, DataError] = {}
+            bad = {}
             offset = allocate(temporary, len(found.files), preparation.resolution)
             digest = _write_pixels(temporary, offset, found.files, bad, progress)
             errors = all_bad(found, bad)
