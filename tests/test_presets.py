@@ -172,7 +172,10 @@ def test_wgan_gp_caps_learning_rates():
         ({"fields": (("trainer.schedule.minibatch.x", 5),)}, r"'x' is no resolution.* trainer.schedule.minibatch.8"),
         ({"fields": (("trainer.adam_betas", (0.0, 1.0)),)}, r"adam_betas.1 = 1.0: .*less than 1"),
         ({"fields": (("trainer.adam_betas", (-1.0, 0.5)),)}, r"adam_betas.0 = -1.0: .*greater than or equal to 0"),
-        ({"fields": (("generator.fmap_base", 1),)}, r"fmap_base 1 leaves no feature map at 32 pixels: .* at least 16"),
+        (
+            {"fields": (("generator.fmap_base", 1),)},
+            r"^generator: fmap_base 1 leaves no feature map at 32 pixels: .* at least 16",
+        ),
         ({"mixing_prob": math.nan}, "--mixing nan: must be a probability from 0 to 1"),
         ({"fields": (("seed", 1),)}, "no field 'seed'"),
         ({"fields": (("trainer.r1_gamma.x", 1),)}, "no field"),

@@ -207,6 +207,9 @@ def test_overflow_in_half_precision_is_no_divergence(tiny_run, squares):
             trainer._note({"loss_d": torch.tensor(value)})
         assert trainer.averages() == {"loss_d": expected}
         assert trainer.averages() == {}
+    trainer = Trainer(tiny_run(precision="float16"), squares, torch.device("cpu"))
+    trainer._note({"loss_d": torch.tensor(torch.nan), "r1": torch.tensor(torch.nan)})
+    assert str(trainer.averages()) == "{'loss_d': nan}"  # a divergence; a penalty alone is none
 
 
 def test_a_damaged_later_snapshot_never_costs_a_good_one(tmp_path, tiny_run, squares):

@@ -157,5 +157,6 @@ def in_words(error: ValidationError, what: str) -> str:
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or what
-        lines.append(f"{place} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
+        given = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+        lines.append(f"{place}{given}: {problem['msg'].removeprefix('Value error, ')}.")
     return " ".join(lines)

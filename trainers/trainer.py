@@ -22,6 +22,7 @@ from trainers.reals import ImageSource, Reals
 from trainers.schedule import Phase, phase_at
 from trainers.snapshots import TrainingState
 
+PENALTIES = ("r1", "r2", "gp")  # statistics of steps that may all have been skipped
 LOW_PRECISION = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -102,12 +103,13 @@ class Trainer:
         """Means of the statistics over all images since they were asked for last, over all processes.
 
         Each is over the steps that had it: lazy penalties come in some steps only, and with float16 what overflowed
-        is left out, because such a step is skipped. Where nothing is left, it is NaN.
+        is left out, because such a step is skipped. Where nothing is left, it is NaN; penalties are missing then.
         """
         names, values = list(self.losses), [value.clone() for value in self.losses.values()]
         self.team.add(values)
         self.losses = {}
-        return {name: (value[0] / value[1]).item() for name, value in zip(names, values, strict=True)}
+        means = {name: (value[0] / value[1]).item() for name, value in zip(names, values, strict=True) if value[1] > 0}
+        return {name: means.get(name, math.nan) for name in names if name in means or name not in PENALTIES}
 
     def _randoms(self, shard: int) -> Randoms:
         address = f"{self.state.num_steps}/{shard}" if shard else self.state.num_steps
