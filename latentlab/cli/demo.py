@@ -16,7 +16,7 @@ def demo(
 ) -> None:
     """Train a traditional and a style-based generator on the embedded faces, and report how entangled Z and W are.
 
-    About ten minutes on two CPU cores. Stopped or killed and run again, it goes on where it was.
+    4 to 9 minutes on two CPU cores. Stopped or killed and run again, it goes on where it was.
 
     \b
     Example:
