@@ -167,10 +167,16 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
     [N, C, 1, 1] each, in float32 at least. torch.var_mean takes several times longer.
     """
+    _, mean, r = _centred(x)
+    return mean, r
+
+
+def _centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x less its mean, and the two statistics."""
     x = at_least_float32(x)
     mean = x.mean(dim=(2, 3), keepdim=True)
-    variance = (x - mean).square().mean(dim=(2, 3), keepdim=True)
-    return mean, (variance + EPSILON).rsqrt()
+    centred = x - mean
+    return centred, mean, (centred.square().mean(dim=(2, 3), keepdim=True) + EPSILON).rsqrt()
 
 
 def instance_norm_style(x: Tensor, style: Tensor) -> Tensor:
@@ -193,10 +199,9 @@ class _InstanceNormStyle(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean, r = statistics(x)
+        centred, mean, r = _centred(x)
         scale, shift = _halves(style)
-        centred = (x - mean).to(x.dtype)
-        return torch.addcmul(shift.to(x.dtype), centred, ((scale + 1) * r).to(x.dtype)), mean, r
+        return torch.addcmul(shift.to(x.dtype), centred.to(x.dtype), ((scale + 1) * r).to(x.dtype)), mean, r
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
