@@ -4,7 +4,6 @@ A network folder holds `network.safetensors` and `network.json`; the second name
 that was damaged or exchanged is noticed before its numbers are used.
 """
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from latentlab.errors import CheckpointError, UnknownNetworkError
-from latentlab.files import file_sha256
+from latentlab.files import DISK_FULL, file_sha256
 from latentlab.networks import Generator, GeneratorConfig
 from latentlab.results import NetworkName
 
@@ -44,8 +43,9 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, st
     try:
         save_file(tensors, path, metadata)
     except (SafetensorError, OSError) as error:
-        if f"os error {errno.ENOSPC}" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        for number in DISK_FULL:  # safetensors gives errors of the system as text
+            if f"(os error {number})" in str(error) or getattr(error, "errno", None) == number:
+                raise OSError(number, os.strerror(number), str(path)) from error
         raise CheckpointError(f"{path} cannot be written ({error}): what was there before is untouched.") from error
 
 

@@ -1,5 +1,6 @@
 """Writing that never leaves half a file: everything appears under its final name at once or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from latentlab.errors import OutputExistsError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager

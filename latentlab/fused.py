@@ -1,8 +1,8 @@
 """Operations of the synthesis network and the discriminator that bring their own derivatives.
 
-Left to autograd, instance norm with a style is a dozen passes over its images on the way back and keeps four copies of
-them; written out, it is half as many passes and keeps one. Derivatives of any order exist, forwards (torch.func.jvp)
-and backwards, under torch.func.vmap too. Images are [N, C, H, W] throughout.
+Left to autograd, a leaky ReLU and instance norm with a style keep two copies of their images, and the way back is many
+passes over them; written out, they keep one, and the way back takes a fifth of the time on two CPU cores. Derivatives
+of any order exist, forwards (torch.func.jvp) and backwards, under torch.func.vmap too. Images are [N, C, H, W].
 """
 
 from typing import Any
@@ -162,17 +162,12 @@ def _pixel_norm_derivative(x: Tensor, r: Tensor, along: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------- instance norm, style
 
 
-def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of every feature map, and one over its standard deviation (biased; epsilon 1e-8 under the root).
+def centre(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x less the mean of every feature map, that mean, and one over the standard deviation, in float32 at least.
 
-    [N, C, 1, 1] each, in float32 at least. torch.var_mean takes several times longer.
+    The variance is the biased one, with epsilon 1e-8 under the root. [N, C, H, W] and twice [N, C, 1, 1].
+    torch.var_mean takes several times longer.
     """
-    _, mean, r = _centred(x)
-    return mean, r
-
-
-def _centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x less its mean, and the two statistics."""
     x = at_least_float32(x)
     mean = x.mean(dim=(2, 3), keepdim=True)
     centred = x - mean
@@ -199,7 +194,7 @@ class _InstanceNormStyle(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        centred, mean, r = _centred(x)
+        centred, mean, r = centre(x)
         scale, shift = _halves(style)
         return torch.addcmul(shift.to(x.dtype), centred.to(x.dtype), ((scale + 1) * r).to(x.dtype)), mean, r
 
@@ -216,10 +211,11 @@ class _InstanceNormStyle(torch.autograd.Function):
         if gradient is None:
             return None, None
         x, style, mean, r = ctx.saved_tensors
+        centred = x - mean
         if torch.is_grad_enabled():
-            mean, r = statistics(x)
+            centred, mean, r = centre(x)
         scale, _shift = _halves(style)
-        centred = (x - mean).to(x.dtype)  # from here, not from x: in the first layer the mean can be 1000 deviations
+        centred = centred.to(x.dtype)
         shift_share, scale_share = _sums(gradient), _sums(gradient * centred) * r
         gain, pixels = (scale + 1) * r, x.shape[2] * x.shape[3]
         offset, slope = -gain * shift_share / pixels, -gain * r * scale_share / pixels

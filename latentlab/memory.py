@@ -1,7 +1,7 @@
 """How this process keeps its memory."""
 
 import ctypes
-import platform
+import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for them (malloc.h)
 NEVER, LARGEST = 2**31 - 1, 32 * 2**20  # bytes; glibc allows no mmap threshold above 32 MiB
@@ -14,7 +14,7 @@ def keep_freed_memory() -> bool:
     cleared first: keeping them made training 1.1 to 1.2 times faster (docs/performance.md). The most memory that was
     in use stays reserved until the process ends. Only glibc has these switches; returns whether they were set.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", ()):
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(TRIM_THRESHOLD, NEVER) and libc.mallopt(MMAP_THRESHOLD, LARGEST))

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from latentlab.fused import add_noise, at_least_float32, blur, instance_norm_style, pixel_norm, statistics
+from latentlab.fused import add_noise, at_least_float32, blur, centre, instance_norm_style, pixel_norm
 from latentlab.latents import lerp, truncate
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -133,8 +133,8 @@ def activated(x: Tensor) -> Tensor:
 
 def instance_norm(x: Tensor) -> Tensor:
     """Zero mean and unit variance per image and feature map; biased variance, epsilon 1e-8 under the root."""
-    mean, r = statistics(x)
-    return ((x - mean) * r).to(x.dtype)
+    centred, _, r = centre(x)
+    return (centred * r).to(x.dtype)
 
 
 def upscale(x: Tensor, factor: int = 2) -> Tensor:

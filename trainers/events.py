@@ -1,6 +1,5 @@
 """Scalars and images for TensorBoard, where it is installed; training never depends on it."""
 
-import errno
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from latentlab.files import DISK_FULL
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 FOLDER = "tensorboard"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "loss": ("loss_g", "loss_d", "r1", "r2", "gp"),
     "scores": ("scores_real", "scores_fake", "sign_real"),

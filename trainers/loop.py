@@ -222,8 +222,9 @@ class _Loop:
         """
         state = self.trainer.state
         if snapshot:
-            state.metrics = self.metrics(state.average, state.num_images) if self.metrics and measure else {}
-            state.best = better(state.best, state.metrics, self.score, state.num_images)
+            state.metrics = {}
+            if measure:
+                self._measure()
             tick |= state.metrics
         append_stats(self.run, tick)
         self.events.scalars(state.num_images, tick)
@@ -231,12 +232,16 @@ class _Loop:
         if snapshot:
             self._snapshot()
 
+    def _measure(self) -> None:
+        state = self.trainer.state
+        state.metrics = self.metrics(state.average, state.num_images) if self.metrics else {}
+        state.best = better(state.best, state.metrics, self.score, state.num_images)
+
     def _make_up(self, *, finished: bool) -> None:
         """What was left undone after the snapshot that we resume from: a kill, or a request to stop at the very end."""
         state = self.trainer.state
         if finished and self.metrics and not state.metrics and self.history:
-            state.metrics = self.metrics(state.average, state.num_images)
-            state.best = better(state.best, state.metrics, self.score, state.num_images)
+            self._measure()
             self.history[-1] |= state.metrics
             replace_last(self.run, self.history[-1])
             self.events.scalars(state.num_images, state.metrics)

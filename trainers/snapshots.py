@@ -60,7 +60,7 @@ def snapshot_name(state: TrainingState) -> str:
     return f"{state.num_images:09d}"
 
 
-def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Path:
+def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> None:
     """Write `snapshots/NNNNNNNNN`, the number of images seen; it appears complete or not at all.
 
     `record` says in network.json how the weights came about.
@@ -82,7 +82,6 @@ def save_snapshot(run: Path, state: TrainingState, record: dict[str, Any]) -> Pa
         }
         description["sha256"] = _sha256(description)
         save_tensors(temporary, "training", dict(_tensors(state)), description)
-    return folder
 
 
 def load_snapshot(folder: Path, state: TrainingState) -> None:

@@ -108,8 +108,8 @@ class Trainer:
         names, values = list(self.losses), [value.clone() for value in self.losses.values()]
         self.team.add(values)
         self.losses = {}
-        means = {name: (value[0] / value[1]).item() for name, value in zip(names, values, strict=True) if value[1] > 0}
-        return {name: means.get(name, math.nan) for name in names if name in means or name not in PENALTIES}
+        found = zip(names, values, strict=True)
+        return {name: (total / count).item() for name, (total, count) in found if count > 0 or name not in PENALTIES}
 
     def _randoms(self, shard: int) -> Randoms:
         address = f"{self.state.num_steps}/{shard}" if shard else self.state.num_steps

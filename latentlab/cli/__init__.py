@@ -3,7 +3,6 @@
 Nothing heavy is imported before a command runs, so that `latentlab --help` answers at once.
 """
 
-import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from typer.core import TyperGroup
 
 from latentlab.cli import classifiers, data, demo, ppl, report, runs, sample, separability, train
 from latentlab.errors import LatentLabError
-from latentlab.memory import keep_freed_memory
+from latentlab.files import DISK_FULL
 
 PIPELINE = (
     "demo",
@@ -69,7 +68,7 @@ def _complain(message: str) -> None:
 
 
 def _remedy(error: OSError, command: str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in DISK_FULL:
         then = AFTER_INTERRUPT.get(command, "; nothing half-written was left: make room and run the command again")
         return f" The disk is full{then}."
     return ""
@@ -115,5 +114,4 @@ app.command("report", short_help="Render results as a page and tables.")(report.
 
 def main() -> None:
     """Entry point of the console script and of `python -m latentlab`."""
-    keep_freed_memory()
     app()

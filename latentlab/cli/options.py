@@ -40,13 +40,16 @@ Crop = Literal["auto", "center", "celeba"]
 
 
 def torch_device(name: str) -> "torch.device":
-    """The device that an option names.
+    """The device that an option names; the command that asks is about to compute, so freed memory is kept from here on.
 
     Raises:
         UsageError: There is no such device here.
     """
     import torch
 
+    from latentlab.memory import keep_freed_memory
+
+    keep_freed_memory()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":  # one GPU for each process that torchrun started on this machine
