@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from latentlab.checkpoint import load_generator, snapshots
+from latentlab.distributed import Team
 from latentlab.errors import UsageError
-from trainers.distributed import Team
 from trainers.loop import train
 from trainers.reals import Reals
 

@@ -11,9 +11,9 @@ import torch
 from conftest import Squares
 from safetensors.torch import save_file
 
+from latentlab.distributed import Team, team
 from latentlab.errors import LatentLabError
 from trainers.config import RunConfig
-from trainers.distributed import Team, team
 from trainers.loop import train
 from trainers.optimizer import Adam
 from trainers.trainer import Trainer

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from latentlab.checkpoint import snapshots
+from latentlab.distributed import Team
 from latentlab.errors import CheckpointError, DivergenceError, UsageError
 from latentlab.files import atomic_file
 from latentlab.images import grid, to_uint8
@@ -21,7 +22,6 @@ from latentlab.latents import sample_noise, sample_z
 from latentlab.networks import Generator
 from latentlab.progress import Progress, silent
 from trainers.config import RunConfig
-from trainers.distributed import Team
 from trainers.events import Events
 from trainers.folder import (
     append_stats,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from latentlab.distributed import Team
 from latentlab.networks import Discriminator, Generator, initialised
 from latentlab.protocols import cuda_arithmetic
 from latentlab.randomness import derive_seed
 from trainers.config import RunConfig
-from trainers.distributed import Team
 from trainers.ema import decay, update_average
 from trainers.losses import Batch, discriminator_objective, generator_objective
 from trainers.optimizer import Adam

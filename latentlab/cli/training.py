@@ -11,12 +11,12 @@ import torch
 from attribute_classifiers.network import load_classifiers
 from latentlab.cli.display import print_table, progress_bar, say, say_skipped
 from latentlab.data import Dataset
+from latentlab.distributed import Team, team
 from latentlab.errors import UsageError
 from latentlab.metrics.at_snapshot import Means
 from latentlab.metrics.at_snapshot import snapshot_metrics as measures
 from latentlab.progress import Progress, silent
 from trainers.config import DatasetRecord, Letter, RunConfig
-from trainers.distributed import Team, team
 from trainers.folder import refuse_taken
 from trainers.loop import SnapshotMetrics, train
 from trainers.plan import PhaseNeeds, plan
