@@ -87,15 +87,27 @@ class AttributeClassifiers(nn.Module):
 
 def initialise(classifiers: AttributeClassifiers, seed: int) -> AttributeClassifiers:
     """Weights ~ N(0, 1) and biases 0, as equalised learning rate wants (ProGAN, section 4.1); network k has a seed."""
-    with torch.no_grad():
-        for index, network in enumerate(classifiers):
-            generator = torch.Generator().manual_seed(derive_seed(seed, "classifiers/weights", index))
-            for parameter in network.parameters():
-                if parameter.ndim > 1:
-                    parameter.normal_(generator=generator)
-                else:
-                    parameter.zero_()
+    for number, network in enumerate(classifiers):
+        _draw(network, seed, number)
     return classifiers
+
+
+def new_network(config: ClassifierConfig, seed: int, number: int) -> Discriminator:
+    """One of the networks, with the initial weights that `initialise` gives it."""
+    with torch.random.fork_rng(devices=[]):
+        network = Discriminator(config.network)
+    return _draw(network, seed, number)
+
+
+@torch.no_grad()
+def _draw(network: Discriminator, seed: int, number: int) -> Discriminator:
+    generator = torch.Generator().manual_seed(derive_seed(seed, "classifiers/weights", number))
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(generator=generator)
+        else:
+            parameter.zero_()
+    return network
 
 
 def save_classifiers(

@@ -9,6 +9,7 @@ from latentlab.errors import UsageError
 from latentlab.networks import DiscriminatorConfig
 
 Trunk = Literal["shared", "separate"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class TrainingConfig(BaseModel):
@@ -24,6 +25,7 @@ class TrainingConfig(BaseModel):
     mirror: bool = True  # flip every other image, on average, left to right
     held_out: float = Field(0.1, gt=0, lt=1)  # fraction of the images kept for the card
     checkpoint_every: int = Field(200, ge=1)  # steps
+    precision: Precision = "float32"  # of the convolutions; bfloat16 is autocast with float32 weights and moments
 
     @property
     def num_steps(self) -> int:
@@ -105,8 +107,9 @@ def preset(
     attributes: tuple[str, ...] = CELEBA_ATTRIBUTES,
     trunk: str | None = None,
     images_shown: int | None = None,
+    precision: str | None = None,
 ) -> ClassifierConfig:
-    """The settings called `name`, with the resolution, attributes, trunk or images shown that are given instead.
+    """The settings called `name`, with those that are given in place of its own.
 
     Raises:
         UsageError: no preset of this name, or a value that is not allowed.
@@ -119,6 +122,8 @@ def preset(
         network["resolution"] = resolution
     if images_shown is not None:
         training["num_images"] = images_shown
+    if precision is not None:
+        training["precision"] = str(precision)
     try:
         return ClassifierConfig(
             trunk=base.trunk if trunk is None else str(trunk),

@@ -1,34 +1,39 @@
 """Training attribute classifiers on labelled images, in one pass over the data for all of them.
 
 What happens at a step is a function of (seed, step) alone, so a training that was killed and resumed gives the same
-classifiers as one that was not. The loss is plain binary cross-entropy: its minimiser is the log-odds that the
-attribute is present. Weighting rare classes up would move the logits away from that.
+classifiers as one that was not; separate networks learn each by itself, so neither does it matter how many processes
+share them. The loss is plain binary cross-entropy: its minimiser is the log-odds that the attribute is present.
+Weighting rare classes up would move the logits away from that.
 """
 
-import functools
 import json
 import math
+import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from attribute_classifiers.batches import Batches, binary_targets
 from attribute_classifiers.evaluation import make_card, predict, score_attributes
-from attribute_classifiers.network import AttributeClassifiers, initialise, read_config, save_classifiers
+from attribute_classifiers.learners import make_learners, together
+from attribute_classifiers.network import AttributeClassifiers, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
-from latentlab.checkpoint import write_tensors
+from attribute_classifiers.states import newest_state, restore_state, save_state, states_folder, weights_in
 from latentlab.data import Dataset
-from latentlab.errors import CheckpointError, DataError, DivergenceError, OutputExistsError, UsageError
-from latentlab.files import atomic_file, refuse_existing
-from latentlab.images import to_float
+from latentlab.distributed import Team
+from latentlab.errors import DataError, DivergenceError, OutputExistsError, UsageError
+from latentlab.files import refuse_existing
 from latentlab.progress import Progress, silent
-from latentlab.randomness import derive_seed, uniform_rows
+from latentlab.randomness import uniform_rows
+
+LOOK_EVERY = 20
+"""Steps between looks at the losses on a GPU, each of which waits for what has been queued."""
 
 
 class Split(NamedTuple):
@@ -46,11 +51,14 @@ def train_classifiers(
     seed: int = 0,
     device: str | torch.device = "cpu",
     resume: bool = False,
+    team: Team | None = None,
+    stack: int | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Train classifiers on a labelled dataset and write the folder `out` with its card.
 
-    While it runs, OUT.training.safetensors beside `out` holds the newest state; it goes when `out` appears.
+    While it runs, the folder OUT.training beside `out` holds the newest state; it goes when `out` appears. Several
+    processes share separate networks, and of a shared one every minibatch; process 0 writes `out`.
 
     Args:
         dataset: Labelled images at the classifiers' resolution.
@@ -60,94 +68,96 @@ def train_classifiers(
         device: Where to compute.
         resume: Go on from the state that a killed run left, or start where there is none; if `out` is finished
             already, return at once.
+        team: The processes that share the work; this one alone if None.
+        stack: Separate networks that are computed as one; see `learners.make_learners`.
         progress: Told how many images have been shown, of how many, and the loss.
 
     Raises:
-        UsageError: the resolutions differ; a state to resume was made with other settings, images or seed.
+        UsageError: the resolutions differ; a state to resume was made with other settings, images or seed; there are
+            more processes than networks to share (separate) or images in a minibatch (shared); another process trains
+            `out`.
         OutputExistsError: `out` exists (without `resume`), or an unfinished training of it does.
         DataError: the images have no labels, or not those of the attributes asked for.
         DivergenceError: a loss was not finite.
     """
-    out = Path(out)
-    targets = _targets(dataset, config)
+    out, team = Path(out), team or Team()
+    targets = binary_targets(dataset, config)
+    _check_team(config, team)
     if resume and out.exists():
         return _check_finished(out, config)
     refuse_existing(out)
-    run = TrainingRun(dataset, config, targets, seed=seed, device=torch.device(device))
-    state_file = out.with_name(f"{out.name}.training.safetensors")
-    _restore(run, state_file, resume=resume)
-    _train(run, state_file, progress)
-    classifiers = run.classifiers
-    classifiers.name = out.name
-    logits = predict(classifiers.eval(), dataset, run.split.held_out, progress=progress)
-    scores = score_attributes(logits, targets[run.split.held_out] * 2 - 1, config.attributes)
-    card = make_card(classifiers, dataset, run.split, scores)
-    save_classifiers(out, classifiers, dataset=dataset.describe(), card=card)
-    state_file.unlink(missing_ok=True)
+    run = TrainingRun(
+        dataset, config, targets, seed=seed, device=torch.device(device), team=team, folder=states_folder(out)
+    )
+    with _sole_writer(out, team):
+        run.restore(resume=resume)
+        run.train(stack=stack, progress=progress)
+        if team.leads:
+            _finish(run, out, progress)
+        team.wait()
     return out
 
 
 class TrainingRun:
-    """The state of one training: the networks, Adam's moments, and how many steps are done."""
+    """One training: what is learned from, and the folder of its states."""
 
     def __init__(
-        self, dataset: Dataset, config: ClassifierConfig, targets: np.ndarray, *, seed: int, device: torch.device
+        self,
+        dataset: Dataset,
+        config: ClassifierConfig,
+        targets: np.ndarray,
+        *,
+        seed: int,
+        device: torch.device,
+        team: Team,
+        folder: Path,
     ) -> None:
         self.dataset, self.config, self.targets, self.seed, self.device = dataset, config, targets, seed, device
+        self.team, self.folder = team, folder
         self.split = split_images(len(dataset), config.training.held_out, seed)
-        self.classifiers = initialise(AttributeClassifiers(config), seed).to(device)
-        self.classifiers.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.classifiers.parameters(), betas=config.training.betas)
-        self.steps_done = 0
 
-    def step(self, images: Tensor, targets: Tensor) -> float:
-        """One Adam step for every network; images [B, 3, R, R], targets [B, A] in {0, 1} -> mean loss.
+    @property
+    def identity(self) -> str:
+        """Everything that decides what a training does, as text; it may go on only from a state with the same."""
+        data = self.dataset.describe()
+        return json.dumps({"config": self.config.model_dump(mode="json"), "dataset": data, "seed": self.seed})
 
-        Separate networks are differentiated one after the other, so only one network's activations are held.
+    def restore(self, *, resume: bool) -> None:
+        """Find the state to go on from, if there is one, before anything else is made."""
+        self.state = newest_state(self.folder)
+        if self.folder.exists() and not resume:
+            raise OutputExistsError(
+                f"{self.folder} holds an unfinished training and was left as it is: add --resume to go on with it, "
+                "name another --out, or remove it to start afresh."
+            )
+        self.team.wait()  # before anyone writes
 
-        Raises:
-            DivergenceError: the loss is not finite.
-        """
-        rate = learning_rate(self.steps_done, self.config.training)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        losses = []
-        columns = targets.split(self.config.network.num_outputs, dim=1)
-        for network, wanted in zip(self.classifiers, columns, strict=True):
-            loss = F.binary_cross_entropy_with_logits(network(images), wanted)
-            loss.backward()
-            losses.append(loss.detach())
-        mean = float(torch.stack(losses).mean())
+    def train(self, *, stack: int | None, progress: Progress) -> None:
+        """Take the steps that are left, saving states; the last one is saved in any case."""
+        training = self.config.training
+        learners = make_learners(self.config, seed=self.seed, device=self.device, team=self.team, stack=stack)
+        done = restore_state(self.state, learners, identity=self.identity) if self.state else 0
+        batches = Batches(self.dataset, self.targets, train=self.split.train, training=training, seed=self.seed)
+        note = ""
+        with together(learners, self.device) as all_of_them:
+            for images, targets in batches.since(done, self.device):
+                losses = all_of_them.step(images, targets, learning_rate(done, training))
+                done += 1
+                saving = done % training.checkpoint_every == 0 or done == training.num_steps
+                if saving or self.device.type == "cpu" or done % LOOK_EVERY == 0:
+                    note = f"loss {self._mean(losses, done):.3f}"
+                if saving:
+                    save_state(self.folder, learners, steps_done=done, identity=self.identity, team=self.team)
+                progress(min(done * training.batch_size, training.num_images), training.num_images, note)
+
+    def _mean(self, losses: Tensor, done: int) -> float:
+        mean = float(losses.mean())
         if not math.isfinite(mean):
             raise DivergenceError(
-                f"the loss became {mean} at step {self.steps_done}: train with a lower learning rate than "
+                f"the loss became {mean} at step {done - 1}: train with a lower learning rate than "
                 f"{self.config.training.learning_rate}, and check the images."
             )
-        self.optimizer.step()
-        self.steps_done += 1
         return mean
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and targets of every step that is left, each prepared while the step before it runs."""
-        steps = range(self.steps_done, self.config.training.num_steps)
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._batch, steps.start)
-            for step in steps:
-                images, targets = ahead.result()
-                if step + 1 < steps.stop:
-                    ahead = pool.submit(self._batch, step + 1)
-                yield images.to(self.device), targets.to(self.device)
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        training = self.config.training
-        rows = batch_rows(self.split.train, step, training.batch_size, self.seed)
-        images = self.dataset.images(rows)
-        if training.mirror:
-            shown = slice(step * training.batch_size, (step + 1) * training.batch_size)
-            flipped = uniform_rows(self.seed, "classifiers/mirror", shown, 1)[:, 0] < 0.5
-            images[flipped] = images[flipped, :, ::-1]
-        return to_float(images).contiguous(memory_format=torch.channels_last), torch.from_numpy(self.targets[rows])
 
 
 def split_images(num_images: int, held_out: float, seed: int) -> Split:
@@ -160,18 +170,6 @@ def split_images(num_images: int, held_out: float, seed: int) -> Split:
     return Split(train=np.sort(order[count:]), held_out=np.sort(order[:count]))
 
 
-def batch_rows(train: np.ndarray, step: int, batch_size: int, seed: int) -> np.ndarray:
-    """Image numbers of one step: consecutive places of an endless sequence of shuffled passes over `train`."""
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    passes, within = np.divmod(places, len(train))
-    return np.array([train[_shuffled(len(train), int(p), seed)[i]] for p, i in zip(passes, within, strict=True)])
-
-
-@functools.lru_cache(maxsize=2)
-def _shuffled(count: int, number: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(derive_seed(seed, "classifiers/pass", number)).permutation(count)
-
-
 def learning_rate(step: int, training: TrainingConfig) -> float:
     """Linear warm-up to the highest rate, then constant, or a half cosine to zero (Loshchilov and Hutter 2017)."""
     rising = training.warmup * training.num_steps
@@ -182,85 +180,46 @@ def learning_rate(step: int, training: TrainingConfig) -> float:
     return training.learning_rate * (1 + math.cos(math.pi * (step - rising) / (training.num_steps - rising))) / 2
 
 
-def _train(run: TrainingRun, state_file: Path, progress: Progress) -> None:
-    training = run.config.training
-    for images, targets in run.batches():
-        loss = run.step(images, targets)
-        if run.steps_done % training.checkpoint_every == 0 or run.steps_done == training.num_steps:
-            _save_state(run, state_file)
-        shown = min(run.steps_done * training.batch_size, training.num_images)
-        progress(shown, training.num_images, f"loss {loss:.3f}")
+def _finish(run: TrainingRun, out: Path, progress: Progress) -> None:
+    """Put the networks of all processes together, measure them, and write the folder; then the states may go."""
+    state = newest_state(run.folder)
+    assert state is not None, "the last step is always saved"
+    classifiers = AttributeClassifiers(run.config, name=out.name)
+    for network, weights in zip(
+        classifiers, weights_in(state, run.config.num_networks, identity=run.identity), strict=True
+    ):
+        network.load_state_dict(weights)
+    classifiers.to(run.device).to(memory_format=torch.channels_last)
+    logits = predict(classifiers.eval(), run.dataset, run.split.held_out, progress=progress)
+    scores = score_attributes(logits, run.targets[run.split.held_out] * 2 - 1, run.config.attributes)
+    card = make_card(classifiers, run.dataset, run.split, scores)
+    save_classifiers(out, classifiers, dataset=run.dataset.describe(), card=card)
+    shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def _targets(dataset: Dataset, config: ClassifierConfig) -> np.ndarray:
-    """The labels of the attributes asked for as float32 [N, A], 0 or 1; whatever is wrong with them is named."""
-    if dataset.labels is None:
-        raise DataError(
-            f"{dataset.name} has no labels: classifiers need the embedded faces ('faces') or a folder with "
-            "list_attr_celeba.txt and img_align_celeba/ as CelebA has them."
-        )
-    absent = [name for name in config.attributes if name not in dataset.attributes]
-    if absent:
-        raise DataError(
-            f"{dataset.name} has no labels for {', '.join(absent)}; it has {', '.join(dataset.attributes)}. Add the "
-            "columns to its attribute file, or train for attributes that it has."
-        )
-    if dataset.resolution != config.network.resolution:
-        raise UsageError(
-            f"{dataset.name} was opened at {dataset.resolution}x{dataset.resolution}, the classifiers take "
-            f"{config.network.resolution}x{config.network.resolution}: give both one resolution."
-        )
-    columns = [dataset.attributes.index(name) for name in config.attributes]
-    return (dataset.labels[:, columns] > 0).astype(np.float32)
-
-
-# ------------------------------------------------------------------------------------------ stopping and resuming
-
-
-def _identity(run: TrainingRun) -> str:
-    """Everything that decides what a training does, as text; two states may be joined only if it is the same."""
-    data = run.dataset.describe()
-    return json.dumps({"config": run.config.model_dump(mode="json"), "dataset": data, "seed": run.seed})
-
-
-def _save_state(run: TrainingRun, path: Path) -> None:
-    """Networks and Adam's moments in one file, replaced at once."""
-    tensors = {f"model.{key}": value.contiguous() for key, value in run.classifiers.state_dict().items()}
-    for index, moments in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": value.contiguous() for key, value in moments.items()}
-    with atomic_file(path) as temporary:
-        write_tensors(tensors, temporary, {"steps_done": str(run.steps_done), "identity": _identity(run)})
-
-
-def _restore(run: TrainingRun, path: Path, *, resume: bool) -> None:
-    """Bring `run` to the state in `path`, if there is one and it belongs to the same training."""
-    if not path.exists():
+@contextmanager
+def _sole_writer(out: Path, team: Team) -> Iterator[None]:
+    """Hold the right to train `out`; process 0 does so for all of its team."""
+    if not team.leads:
+        yield
         return
-    if not resume:
-        raise OutputExistsError(
-            f"{path} holds an unfinished training and was left as it is: add --resume to go on with it, name another "
-            "--out, or remove the file to start afresh."
-        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): remove it to start afresh.") from error
-    if metadata["identity"] != _identity(run):
-        raise UsageError(
-            f"{path} was made with other settings, images or another seed: resume with the same ones, or remove the "
-            "file to start afresh."
-        )
-    run.steps_done = int(metadata["steps_done"])
-    run.classifiers.load_state_dict(_part(tensors, "model."))
-    state = run.optimizer.state_dict()
-    moments = {index: _part(tensors, f"adam.{index}.") for index in state["param_groups"][0]["params"]}
-    run.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UsageError(f"{out} is being trained by another process: wait for it or name another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _check_team(config: ClassifierConfig, team: Team) -> None:
+    most = config.training.batch_size if config.trunk == "shared" else config.num_networks
+    if team.size > most:
+        shared = "images of a minibatch" if config.trunk == "shared" else "networks"
+        raise UsageError(f"{team.size} processes cannot share {most} {shared}: start at most {most}.")
 
 
 def _check_finished(out: Path, config: ClassifierConfig) -> Path:

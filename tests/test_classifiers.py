@@ -3,13 +3,16 @@ import math
 import os
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
+from processes import finish, start
 from pydantic import ValidationError
 
 from attribute_classifiers import network as network_module
 from attribute_classifiers.attributes import CELEBA_ATTRIBUTES, OFFICIAL_ORDER
+from attribute_classifiers.batches import Batches, batch_rows
 from attribute_classifiers.evaluation import (
     card_table,
     mean_balanced_accuracy,
@@ -26,8 +29,10 @@ from attribute_classifiers.network import (
     save_classifiers,
 )
 from attribute_classifiers.presets import PRESETS, ClassifierConfig, TrainingConfig, preset
-from attribute_classifiers.training import TrainingRun, batch_rows, learning_rate, split_images, train_classifiers
+from attribute_classifiers.states import newest_state
+from attribute_classifiers.training import learning_rate, split_images, train_classifiers
 from latentlab.data import Dataset
+from latentlab.distributed import Team
 from latentlab.errors import (
     CheckpointError,
     DataError,
@@ -270,7 +275,7 @@ def test_training_learns_what_can_be_seen_and_writes_a_card(tmp_path: Path, trun
     out = train_classifiers(
         dataset, settings(trunk, num_images=640), tmp_path / "out", progress=lambda *args: shown.append(args)
     )
-    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert [file.name for file in tmp_path.iterdir() if file.suffix != ".lock"] == ["out"]
     card = card_of(out)
     assert card["mean_balanced_accuracy"] > 0.9
     assert {key: card[key] for key in ("name", "trunk", "dataset", "num_train", "num_held_out")} == {
@@ -292,11 +297,100 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, trunk: s
     whole = train_classifiers(dataset, config, tmp_path / "whole", seed=4)
     with pytest.raises(KeyboardInterrupt):
         train_classifiers(dataset, config, tmp_path / "killed", seed=4, progress=KillAfter(112))
-    assert [file.name for file in tmp_path.glob("killed*")] == ["killed.training.safetensors"]
+    assert [file.name for file in tmp_path.glob("killed*")] == ["killed.training"]
     killed = train_classifiers(dataset, config, tmp_path / "killed", seed=4, resume=True)
     assert (killed / "classifiers.safetensors").read_bytes() == (whole / "classifiers.safetensors").read_bytes()
-    assert not list(tmp_path.glob("*.training.safetensors"))
+    assert not list(tmp_path.glob("*.training"))
     assert train_classifiers(dataset, config, tmp_path / "killed", seed=4, resume=True) == killed
+
+
+def learned(out: Path) -> bytes:
+    return (out / "classifiers.safetensors").read_bytes()
+
+
+def test_what_a_network_learns_does_not_depend_on_its_company(tmp_path: Path) -> None:
+    """Neither on how many threads there are, nor on which other attributes are trained."""
+    dataset, config = bright_and_red(), settings("separate")
+    outs = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        outs.append(train_classifiers(dataset, config, tmp_path / f"threads-{threads}"))
+        assert torch.get_num_threads() == threads
+    assert learned(outs[0]) == learned(outs[1])
+    torch.set_num_threads(1)
+    red = config.model_copy(update={"attributes": ("Red",)})
+    alone, first = (load_classifiers(out) for out in (train_classifiers(dataset, red, tmp_path / "red"), outs[0]))
+    assert torch.equal(next(iter(alone)).conv.weight, next(iter(first)).conv.weight)
+
+
+def test_stacked_networks_learn_what_single_ones_do(tmp_path: Path) -> None:
+    dataset, config = bright_and_red(), settings("separate", learning_rate=0.002)
+    single, stacked = (
+        load_classifiers(train_classifiers(dataset, config, tmp_path / f"stack-{stack}", stack=stack))
+        for stack in (1, 2)
+    )
+    start = initialise(AttributeClassifiers(config), 0)
+    for name, value in stacked.state_dict().items():
+        torch.testing.assert_close(value, single.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert not torch.equal(stacked.state_dict()["networks.1.conv.weight"], start.state_dict()["networks.1.conv.weight"])
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+def test_single_networks_go_on_from_the_state_of_a_stack_and_the_other_way_round(tmp_path: Path, stack: int) -> None:
+    dataset, config = bright_and_red(), settings("separate", learning_rate=0.002)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", stack=stack, progress=KillAfter(112))
+    out = train_classifiers(dataset, config, tmp_path / "out", stack=3 - stack, resume=True)
+    whole = load_classifiers(train_classifiers(dataset, config, tmp_path / "whole"))
+    for name, value in load_classifiers(out).state_dict().items():
+        torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("trunk", ["shared", "separate"])
+def test_bfloat16_learns_too(tmp_path: Path, trunk: str) -> None:
+    config = settings(trunk, num_images=640)
+    half = config.model_copy(update={"training": config.training.model_copy(update={"precision": "bfloat16"})})
+    assert card_of(train_classifiers(bright_and_red(), half, tmp_path / "half"))["mean_balanced_accuracy"] > 0.9
+
+
+def test_an_incomplete_state_does_not_count(tmp_path: Path) -> None:
+    """As when one of two processes was killed before it had written its part."""
+    dataset, config = bright_and_red(), settings("separate")
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(112))
+    states = tmp_path / "out.training"
+    (whole,) = states.iterdir()
+    (states / "000000009").mkdir()
+    (states / "000000009" / "part-1-of-2.safetensors").write_bytes((whole / "part-0-of-1.safetensors").read_bytes())
+    assert newest_state(states) == whole
+    out = train_classifiers(dataset, config, tmp_path / "out", resume=True)
+    assert learned(out) == learned(train_classifiers(dataset, config, tmp_path / "whole"))
+
+
+def test_two_processes_on_one_output_are_refused(tmp_path: Path) -> None:
+    with filelock.FileLock(tmp_path / ".out.lock"), pytest.raises(UsageError, match="being trained by another process"):
+        train_classifiers(bright_and_red(), settings(), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("trunk", "most"), [("separate", 2), ("shared", 16)])
+def test_more_processes_than_there_is_work_are_refused(tmp_path: Path, trunk: str, most: int) -> None:
+    with pytest.raises(UsageError, match=f"17 processes cannot share {most} .*at most {most}"):
+        train_classifiers(bright_and_red(), settings(trunk), tmp_path / "out", team=Team(0, 17))
+
+
+@pytest.mark.parametrize("trunk", ["shared", "separate"])
+def test_two_processes_train_what_one_does(tmp_path: Path, trunk: str) -> None:
+    command = ["-m", "latentlab", "classifiers", "train", "--num-images", 64, "--resolution", 16, "--images-shown", 128]
+    command += ["--attributes", "Smiling,Male,Bald", "--trunk", trunk, "--device", "cpu"]
+    said = [finish(start(*command, "--out", tmp_path / f"{count}", processes=count)) for count in (1, 2)]
+    assert said[0].replace("1: ", "2: ") == said[1]
+    assert said[0].count("trained on") == 1
+    first, second = (load_classifiers(tmp_path / str(count)) for count in (1, 2))
+    if trunk == "separate":
+        assert learned(tmp_path / "1") == learned(tmp_path / "2")
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, second.state_dict()[name], rtol=1e-2, atol=1e-3, msg=name)
+    assert not list(tmp_path.glob("*.training"))
 
 
 def test_the_seed_decides_the_result(tmp_path: Path) -> None:
@@ -321,7 +415,8 @@ def test_outputs_and_unfinished_trainings_are_left_as_they_are(tmp_path: Path) -
         train_classifiers(dataset, config, tmp_path / "new")
     with pytest.raises(UsageError, match="made with other settings, images or another seed"):
         train_classifiers(dataset, config, tmp_path / "new", seed=9, resume=True)
-    (tmp_path / "new.training.safetensors").write_bytes(b"damaged")
+    (part,) = (tmp_path / "new.training").glob("*/part-0-of-1.safetensors")
+    part.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="is damaged"):
         train_classifiers(dataset, config, tmp_path / "new", resume=True)
 
@@ -376,8 +471,8 @@ def test_mirrored_images_are_the_same_images_seen_in_a_mirror(tmp_path: Path) ->
     dataset = bright_and_red()
     ramp = np.broadcast_to(np.arange(8, dtype=np.uint8)[:, None], (96, 8, 8, 3)).copy()
     sided = Dataset("ramps", "f", 8, ramp, dataset.attributes, dataset.labels)
-    run = TrainingRun(sided, settings(), np.ones((96, 2), np.float32), seed=0, device=torch.device("cpu"))
-    images, _ = next(run.batches())
+    batches = Batches(sided, np.ones((96, 2), np.float32), train=np.arange(96), training=settings().training, seed=0)
+    images, _ = next(batches.since(0, torch.device("cpu")))
     straight = to_float(ramp[:1])[0]
     mirrored = [bool(torch.equal(image, straight.flip(2))) for image in images]
     assert all(

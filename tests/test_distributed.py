@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import start
 from safetensors.torch import load_file
 
 from latentlab.checkpoint import load_generator, snapshots
@@ -22,17 +21,7 @@ SCRIPT = Path(__file__).with_name("tiny_training.py")
 
 def _start(tmp_path, config, *arguments, processes=2):
     (tmp_path / "config.json").write_text(config.model_dump_json())
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(SCRIPT), str(tmp_path / "config.json")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
+    return start(SCRIPT, tmp_path / "config.json", *arguments, processes=processes)
 
 
 @pytest.mark.parametrize("config", ["F", "A"])

@@ -1,5 +1,6 @@
 """`latentlab classifiers`: the attribute classifiers."""
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from latentlab.cli.options import (
     combination,
     torch_device,
 )
+from latentlab.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, look at.")
 
@@ -27,6 +29,10 @@ Preset = Literal["quick", "small", "paper"]
 
 Trunk = Literal["separate", "shared"]
 """One network per attribute, or one for all."""
+
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the convolutions in training."""
 
 
 @app.callback()
@@ -46,9 +52,15 @@ def train(
             "per attribute. The preset's if left out."
         ),
     ] = None,
+    attributes: Annotated[
+        str | None, typer.Option(help="Such as Smiling,Male; all that the images have labels for if left out.")
+    ] = None,
     resolution: Annotated[int | None, typer.Option(help="A power of two; the preset's if left out.")] = None,
     images_shown: Annotated[
         int | None, typer.Option(help="Images to train with, repetitions counted; the preset's if left out.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="bfloat16 is faster where the processor has it; the preset's if left out.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was killed.")] = False,
     num_images: NumImages = None,
@@ -61,34 +73,68 @@ def train(
 ) -> None:
     """Train attribute classifiers on labelled real images, and measure them on images held out.
 
+    Under torchrun, processes share the networks of a separate trunk, and every minibatch of a shared one.
+
     \b
     Example:
       latentlab classifiers train --data faces --out classifiers/quick
+      latentlab classifiers train --trunk separate --attributes Smiling,Male --precision bfloat16
+      torchrun --nproc-per-node 8 -m latentlab classifiers train --preset paper --data celeba-hq
     """
+    from attribute_classifiers.attributes import CELEBA_ATTRIBUTES
     from attribute_classifiers.network import read_card
     from attribute_classifiers.presets import preset as preset_config
     from attribute_classifiers.training import train_classifiers
     from latentlab.cli.display import progress_bar, say_skipped
     from latentlab.data import open_dataset
+    from latentlab.distributed import team
 
-    config = preset_config(preset, resolution=resolution, trunk=trunk, images_shown=images_shown)
+    configured = functools.partial(
+        preset_config, preset, resolution=resolution, trunk=trunk, images_shown=images_shown, precision=precision
+    )
+    asked = None if attributes is None else named(attributes)
+    config = configured(attributes=asked or CELEBA_ATTRIBUTES)  # complains before images are read
     chosen = torch_device(device)
-    with progress_bar("Reading images") as progress:
-        dataset = open_dataset(
-            data,
-            resolution=config.network.resolution,
-            crop=crop,
-            filter=filter,
-            skip_bad=skip_bad,
-            num_images=num_images,
-            missing=combination(without),
-            progress=progress,
-        )
-    say_skipped(dataset)
     folder = out or Path("classifiers") / preset
-    with progress_bar("Training classifiers") as progress:
-        train_classifiers(dataset, config, folder, seed=seed, device=chosen, resume=resume, progress=progress)
-    print_card(read_card(folder))
+    with team(chosen) as crew:
+        with crew.first(), progress_bar("Reading images", shown=crew.leads) as progress:
+            dataset = open_dataset(
+                data,
+                resolution=config.network.resolution,
+                crop=crop,
+                filter=filter,
+                skip_bad=skip_bad,
+                num_images=num_images,
+                missing=combination(without),
+                progress=progress,
+            )
+        if crew.leads:
+            say_skipped(dataset)
+        with progress_bar("Training classifiers", shown=crew.leads) as progress:
+            train_classifiers(
+                dataset,
+                configured(attributes=asked or dataset.attributes or CELEBA_ATTRIBUTES),
+                folder,
+                seed=seed,
+                device=chosen,
+                resume=resume,
+                team=crew,
+                progress=progress,
+            )
+        if crew.leads:
+            print_card(read_card(folder))
+
+
+def named(text: str) -> tuple[str, ...]:
+    """`Smiling,Male` -> ("Smiling", "Male").
+
+    Raises:
+        UsageError: A name is empty.
+    """
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise UsageError(f"--attributes {text!r}: expected names separated by commas, such as Smiling,Male.")
+    return found
 
 
 @app.command()

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latentlab.progress import Progress as Callback
+from latentlab.progress import silent
 
 if TYPE_CHECKING:
     from latentlab.data import Dataset
@@ -54,17 +55,20 @@ def bars(console: Console) -> Progress:
 
 
 @contextmanager
-def progress_bar(title: str, unit: str = "images") -> Iterator[Callback]:
-    """Show one piece of long work on standard error; yields the callback that the work takes."""
+def progress_bar(title: str, unit: str = "images", *, shown: bool = True) -> Iterator[Callback]:
+    """Show one piece of long work on standard error, if `shown`; yields the callback that the work takes."""
+    if not shown:
+        yield silent
+        return
     console = Console(stderr=True)
     if not console.is_terminal:
         yield Lines(title, unit)
         return
-    with bars(console) as shown:
-        task = shown.add_task(title, total=None, unit=unit, note="")
+    with bars(console) as live:
+        task = live.add_task(title, total=None, unit=unit, note="")
 
         def update(done: int, total: int, note: str = "") -> None:
-            shown.update(task, completed=done, total=total, note=note)
+            live.update(task, completed=done, total=total, note=note)
 
         yield update
 

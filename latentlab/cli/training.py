@@ -1,7 +1,5 @@
 """What `latentlab train` does between its options and the library: choosing, planning, training, printing."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +9,11 @@ import torch
 from attribute_classifiers.network import load_classifiers
 from latentlab.cli.display import print_table, progress_bar, say, say_skipped
 from latentlab.data import Dataset
-from latentlab.distributed import Team, team
+from latentlab.distributed import team
 from latentlab.errors import UsageError
 from latentlab.metrics.at_snapshot import Means
 from latentlab.metrics.at_snapshot import snapshot_metrics as measures
-from latentlab.progress import Progress, silent
+from latentlab.progress import Progress
 from trainers.config import DatasetRecord, Letter, RunConfig
 from trainers.folder import refuse_taken
 from trainers.loop import SnapshotMetrics, train
@@ -165,13 +163,13 @@ def train_run(choice: Choice, data: DataChoice, metrics: MetricChoice, place: Pl
         if crew.leads:
             refuse_taken(run, resume=place.resume)
             say(f"{title(expected)}: {run}")
-        with crew.first(), _shown("Reading images", crew) as progress:
+        with crew.first(), progress_bar("Reading images", shown=crew.leads) as progress:
             dataset = data.read(progress=progress)
         if crew.leads:
             say_skipped(dataset)
         config = run_config(choice, dataset=DatasetRecord.model_validate(dataset.describe()), seed=seed)
         callback, score = _metrics(metrics, dataset, config, place.device) if crew.leads else (None, None)
-        with _shown("Training", crew) as progress:
+        with progress_bar("Training", shown=crew.leads) as progress:
             state = train(
                 config,
                 dataset,
@@ -187,16 +185,6 @@ def train_run(choice: Choice, data: DataChoice, metrics: MetricChoice, place: Pl
             )
         if crew.leads:
             _print_end(run, state)
-
-
-@contextmanager
-def _shown(what: str, crew: Team) -> Iterator[Progress]:
-    bar: AbstractContextManager[Progress] = progress_bar(what)
-    if not crew.leads:
-        yield silent
-        return
-    with bar as progress:
-        yield progress
 
 
 def _print_end(run: Path, state: TrainingState) -> None:
