@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from attribute_classifiers.presets import ClassifierConfig
 from latentlab.checkpoint import write_tensors
-from latentlab.errors import CheckpointError, UnknownNetworkError, UsageError
+from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import atomic_folder, file_sha256
-from latentlab.networks import Discriminator, downscale
+from latentlab.images import box_resize
+from latentlab.networks import Discriminator
 from latentlab.randomness import derive_seed
 
 SCHEMA_VERSION = 1
@@ -32,7 +33,7 @@ class AttributeClassifiers(nn.Module):
 
     Attributes:
         attributes: The A names, in the order of the outputs.
-        resolution: R that the networks take; larger images are box-filtered to it.
+        resolution: R that the networks take; images of another size are resized to it (`box_resize`).
         name: What results call these classifiers: their folder's name.
         sha256: Hash of their weights file; empty for classifiers that are not saved.
     """
@@ -58,12 +59,8 @@ class AttributeClassifiers(nn.Module):
         return self.config.network.resolution
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [N, 3, H, W] in [-1, 1], H = W a multiple of the resolution -> log-odds [N, A], > 0 = present.
-
-        Raises:
-            UsageError: the images are smaller than the resolution.
-        """
-        images = self._fit(images)
+        """Square images [N, 3, H, H] in [-1, 1] -> log-odds [N, A], > 0 = present; too small ones with a warning."""
+        images = box_resize(images, self.resolution)
         return torch.cat([network(images) for network in self], dim=1)
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -73,16 +70,6 @@ class AttributeClassifiers(nn.Module):
         """
         per_network = [network.features(images) for network in self]
         return [torch.cat(level, dim=1) for level in zip(*per_network, strict=True)]
-
-    def _fit(self, images: Tensor) -> Tensor:
-        """Box-filter by an integer factor (official metrics/linear_separability.py does so down to 256x256)."""
-        factor, rest = divmod(images.shape[-1], self.resolution)
-        if rest or not factor:
-            raise UsageError(
-                f"images of {images.shape[-1]}x{images.shape[-1]} pixels for classifiers of {self.resolution}x"
-                f"{self.resolution}: train classifiers at the images' resolution or at a half, a quarter, ... of it."
-            )
-        return downscale(images, factor)
 
 
 def initialise(classifiers: AttributeClassifiers, seed: int) -> AttributeClassifiers:

@@ -11,6 +11,8 @@
     └── DivergenceError            training produced non-finite numbers
 
 A message says what was given, what is allowed, and what to do.
+
+Warnings have a class of their own, LatentLabWarning, which the command line prints as one line each.
 """
 
 
@@ -52,3 +54,11 @@ class WeightsError(LatentLabError):
 
 class DivergenceError(LatentLabError):
     """Training produced non-finite losses or weights."""
+
+
+class LatentLabWarning(UserWarning):
+    """What can be used but is suspicious."""
+
+
+class UpsamplingWarning(LatentLabWarning):
+    """Images are smaller than what looks at them takes, and were enlarged."""

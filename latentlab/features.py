@@ -12,8 +12,7 @@ from torch import nn
 
 from latentlab.errors import UsageError, WeightsError
 from latentlab.files import file_sha256
-from latentlab.images import to_float
-from latentlab.networks import downscale
+from latentlab.images import box_resize, to_float
 from latentlab.protocols import full_precision
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ClassifierFeatures:
         """uint8 [N, H, H, 3] -> float32 [N, D]; images are box-filtered to the classifiers' resolution.
 
         Raises:
-            UsageError: images are smaller than the classifiers take, or no multiple of it; or D is above 4,096.
+            UsageError: images are smaller than the classifiers take, or D is above 4,096.
         """
         with torch.inference_mode(), full_precision():
             batch = box_filter(to_float(images).to(self._device), self._classifiers.resolution)
@@ -130,19 +129,18 @@ def inception_features(weights: Path | str | None = None, *, device: torch.devic
 
 
 def box_filter(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Bring square images [N, C, H, H] down to `resolution` by averaging boxes of H / resolution pixels a side.
+    """`box_resize` for numbers that record no provenance, such as those taken while training: images only get smaller.
 
     Raises:
-        UsageError: H is smaller than `resolution`, or no multiple of it.
+        UsageError: Images [N, C, H, H] are smaller than `resolution`.
     """
-    factor, rest = divmod(images.shape[-1], resolution)
-    if rest or not factor:
+    size = images.shape[-1]
+    if size < resolution:
         raise UsageError(
-            f"images are {images.shape[-1]} pixels wide, and the classifiers take {resolution}: images are only made "
-            f"smaller, by a whole factor. Train classifiers at {images.shape[-1]} pixels or at a half, a quarter, ... "
-            "of it."
+            f"images are {size} pixels wide, and the classifiers take {resolution}: images are only made smaller here. "
+            f"Train classifiers at {size} pixels or fewer."
         )
-    return downscale(images, factor)
+    return box_resize(images, resolution)
 
 
 def _network() -> Callable[[Path], nn.Module]:

@@ -44,7 +44,7 @@ class GeneratorLike(Protocol):
 
 
 class Labeller(Protocol):
-    """Attribute classifiers: square images [N, C, R, R] in [-1, 1] -> log-odds [N, A] (> 0 = present)."""
+    """Attribute classifiers: square images [N, C, R, R], nominally in [-1, 1] -> log-odds [N, A] (> 0 = present)."""
 
     name: str
     sha256: str
@@ -54,8 +54,8 @@ class Labeller(Protocol):
         """A names, in the order of the logits."""
 
     @property
-    def resolution(self) -> int:
-        """R, height and width of the images it takes."""
+    def resolution(self) -> int | None:
+        """R, height and width of the images it takes; None if it takes any size."""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Label a batch."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from latentlab.errors import DataError, OutputExistsError, StoreError, UsageError
-from latentlab.images import to_uint8
+from latentlab.images import box_resize, to_uint8
 from latentlab.latents import sample_z, truncate
 from latentlab.progress import Progress, silent
 from latentlab.protocols import GeneratorLike, Labeller, NoiseMode, full_precision, has_mapping, synthesize
@@ -44,7 +44,7 @@ def sample(
         out: The store; the folder is made if needed.
         network: Who the generator is, for the store's provenance.
         labeller: Attribute classifiers on `device`, or None for a store without logits. Images are brought to
-            their resolution by box filtering.
+            their resolution by box filtering; smaller ones are enlarged, with a warning.
         num_samples: How many.
         seed: Any integer.
         batch_size: Images at a time; changes the speed only.
@@ -56,7 +56,7 @@ def sample(
 
     Raises:
         OutputExistsError: `out` is complete already, or is no store.
-        UsageError: `out` was begun with other settings, or images are smaller than the labeller takes.
+        UsageError: `out` was begun with other settings.
         StoreError: `out` cannot be written or is being written by another process.
         DataError: the generator or the labeller made numbers that are not finite.
     """
@@ -65,8 +65,6 @@ def sample(
         raise UsageError(f"num_samples is {num_samples} and batch_size {batch_size}; both must be at least 1.")
     if noise_mode not in get_args(NoiseMode):
         raise UsageError(f"noise_mode is {noise_mode!r}; it must be one of {', '.join(get_args(NoiseMode))}.")
-    if labeller is not None:
-        _shrink_factor(generator.img_resolution, labeller.resolution)
     settings = StoreSettings(
         num_samples=num_samples,
         seed=seed,
@@ -85,16 +83,6 @@ def sample(
             _fill(writer, sampler, batch_size, progress)
             writer.finish()
     return out
-
-
-def box_resize(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Bring square images [N, C, H, H] down to `resolution` by averaging boxes of H / resolution pixels a side.
-
-    Raises:
-        UsageError: H is smaller than `resolution`, or no multiple of it.
-    """
-    factor = _shrink_factor(images.shape[-1], resolution)
-    return images if factor == 1 else torch.nn.functional.avg_pool2d(images, factor)
 
 
 class _Sampler:
@@ -176,13 +164,3 @@ def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, in
             f"{out} {state} with other settings: {'; '.join(differences)}. "
             "Use the same settings, name another --out, or remove the file."
         )
-
-
-def _shrink_factor(size: int, resolution: int) -> int:
-    if size < resolution or size % resolution:
-        raise UsageError(
-            f"the generator's images are {size} pixels wide, and the classifiers take {resolution}: images are only "
-            f"made smaller, by a whole factor. Train classifiers at {size} pixels or at {size} divided by a whole "
-            "number."
-        )
-    return size // resolution

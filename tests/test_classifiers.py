@@ -39,9 +39,10 @@ from latentlab.errors import (
     DivergenceError,
     OutputExistsError,
     UnknownNetworkError,
+    UpsamplingWarning,
     UsageError,
 )
-from latentlab.images import to_float
+from latentlab.images import box_resize, to_float
 from latentlab.networks import Discriminator, DiscriminatorConfig, count_parameters
 
 
@@ -162,14 +163,15 @@ def test_initial_weights_follow_from_the_seed_alone_as_the_discriminators_do() -
     assert names == [name for name, value in networks[0].named_parameters() if not value.any()]
 
 
-def test_larger_images_are_box_filtered_and_unfit_ones_refused() -> None:
+def test_images_of_any_size_are_resized() -> None:
     classifiers = initialise(AttributeClassifiers(settings()), 0)
     images = torch.rand(2, 3, 32, 32)
     small = images.reshape(2, 3, 8, 4, 8, 4).mean(dim=(3, 5))
     assert torch.allclose(classifiers(images), classifiers(small), atol=1e-5)
-    for size in (4, 12):
-        with pytest.raises(UsageError, match=f"{size}x{size} pixels for classifiers of 8x8"):
-            classifiers(torch.rand(1, 3, size, size))
+    odd = torch.rand(2, 3, 12, 12)
+    assert torch.equal(classifiers(odd), classifiers(box_resize(odd, 8)))
+    with pytest.warns(UpsamplingWarning, match="4x4 pixels are enlarged to 8x8"):
+        assert classifiers(torch.rand(1, 3, 4, 4)).shape == (1, 2)
 
 
 @pytest.mark.parametrize(("trunk", "networks"), [("shared", 1), ("separate", 2)])

@@ -4,10 +4,10 @@ import pytest
 import torch
 from fake_generator import NETWORK, FakeGenerator, FakeLabeller, matrix
 
-from latentlab.errors import DataError, OutputExistsError, UsageError
+from latentlab.errors import DataError, OutputExistsError, UpsamplingWarning, UsageError
 from latentlab.latents import sample_z
 from latentlab.protocols import cuda_arithmetic, full_precision
-from latentlab.sampling import box_resize, sample
+from latentlab.sampling import sample
 from latentlab.store import LatentStore, peek
 
 
@@ -122,15 +122,22 @@ def test_without_a_labeller_nothing_is_synthesised_and_images_can_be_kept(tmp_pa
         assert store.images.dtype == np.uint8
 
 
-def test_images_are_only_made_smaller_by_whole_factors(tmp_path):
-    images = torch.arange(32.0).reshape(1, 2, 4, 4)
-    assert torch.equal(box_resize(images, 2)[0, 0], torch.tensor([[2.5, 4.5], [10.5, 12.5]]))
-    for size in (8, 3):
-        with pytest.raises(UsageError, match=f"4 pixels wide, and the classifiers take {size}"):
-            box_resize(images, size)
-    with pytest.raises(UsageError, match="classifiers take 8"):
+def test_images_that_are_too_small_are_enlarged_with_a_warning(tmp_path):
+    with pytest.warns(UpsamplingWarning, match="4x4 pixels are enlarged to 8x8, which the classifiers take"):
         run(tmp_path / "run.h5", generator=FakeGenerator(resolution=4))
-    assert not (tmp_path / "run.h5").exists()
+    with LatentStore.open(tmp_path / "run.h5", needs=["logits"]) as store:
+        assert np.isfinite(store.logits).all()
+
+
+def test_a_labeller_may_take_images_of_any_size(tmp_path):
+    class AnySize(FakeLabeller):
+        resolution = None
+
+        def __call__(self, images):
+            assert images.shape[1:] == (3, 16, 16)
+            return images[:, :3, 0, 0]
+
+    run(tmp_path / "run.h5", labeller=AnySize())
 
 
 def test_wrong_arguments_and_broken_networks_are_named(tmp_path):

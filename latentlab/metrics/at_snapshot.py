@@ -50,7 +50,7 @@ class Images(sliced_wasserstein.Images, Protocol):
         """R."""
 
 
-class Classifiers(Labeller, Featured, Protocol):
+class Classifiers(Featured, Labeller, Protocol):
     """Attribute classifiers: log-odds and feature maps."""
 
 
