@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import special, stats
 
 from latentlab.latents import lerp, normalize, sample_noise, sample_z, slerp, truncate
+from latentlab.randomness import random_bits
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -22,6 +24,23 @@ def test_interpolation_equals_the_official_one(official, end):
     walked = lerp(official["wa"], official["wb"], t[:, :, None])
     torch.testing.assert_close(walked, official["lerp" + end], rtol=0, atol=1e-6)
     torch.testing.assert_close(normalize(official["a"]), official["normalize_a"], rtol=0, atol=1e-7)
+
+
+def test_noise_is_normal_by_the_inverse_error_function():
+    layers = sample_noise(5, slice(0, 400), [(4, 4), (3, 5)])
+    flat = torch.cat([layer.flatten(1) for layer in layers], dim=1).double().numpy()
+    uniform = ((random_bits(5, "noise", slice(0, 400), 31) >> 8) + 0.5) / 2**24
+    signed = np.where(uniform < 0.5, uniform + 0.5, uniform - 0.5)  # the highest bit is the sign
+    np.testing.assert_allclose(flat, special.ndtri(signed), atol=3e-6)
+    assert stats.kstest(flat.ravel(), "norm").pvalue > 0.01
+
+
+def test_noise_of_a_row_is_the_same_in_any_company():
+    shapes = [(4, 4), (8, 8)]
+    together = sample_noise(0, slice(0, 64), shapes)
+    for rows in (slice(5, 6), slice(7, 20), slice(33, 64)):
+        for part, whole in zip(sample_noise(0, rows, shapes), together, strict=True):
+            assert torch.equal(part, whole[rows])
 
 
 def test_slerp_has_unit_length_and_constant_speed():

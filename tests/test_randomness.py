@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from latentlab.randomness import derive_seed, normal_rows, uniform_rows
+from latentlab.randomness import derive_seed, normal_rows, random_bits, uniform_rows
 
 FIRST_NORMALS = [0.0684443, 0.237774, 0.2229291]
 
@@ -47,3 +47,18 @@ def test_derived_seeds_are_fixed_and_fit_in_63_bits():
 def test_the_numbers_of_a_seed_never_change():
     """Computed by this module with NumPy 2.4: a change would make every published number irreproducible."""
     assert normal_rows(0, "z", slice(0, 1), 3)[0] == pytest.approx(FIRST_NORMALS, abs=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 9, 100])
+def test_bits_are_the_same_however_they_are_asked_for(width):
+    together = random_bits(3, "noise", slice(0, 50), width)
+    parts = np.concatenate([random_bits(3, "noise", slice(a, b), width) for a, b in [(0, 1), (1, 17), (17, 50)]])
+    assert together.dtype == np.uint32
+    assert np.array_equal(together, parts)
+    assert np.array_equal(random_bits(3, "noise", np.array([49, 0, 30]), width), together[[49, 0, 30]])
+    assert len(np.unique(together)) > 0.99 * together.size
+
+
+def test_every_bit_is_set_half_of_the_time():
+    bits = np.unpackbits(random_bits(0, "noise", slice(0, 4000), 5).view(np.uint8)).reshape(-1, 32)
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 0.02
