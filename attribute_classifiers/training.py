@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +18,11 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from attribute_classifiers.evaluation import make_card, predict, score_attributes
+from attribute_classifiers.card import Training
+from attribute_classifiers.evaluation import calibrate, evaluate
 from attribute_classifiers.network import AttributeClassifiers, initialise, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
+from attribute_classifiers.split import split_images
 from latentlab.checkpoint import write_tensors
 from latentlab.data import Dataset
 from latentlab.errors import CheckpointError, DataError, DivergenceError, OutputExistsError, UsageError
@@ -29,13 +30,6 @@ from latentlab.files import atomic_file, refuse_existing
 from latentlab.images import to_float
 from latentlab.progress import Progress, silent
 from latentlab.randomness import derive_seed, uniform_rows
-
-
-class Split(NamedTuple):
-    """Image numbers, ascending: those shown in training and those kept for the card."""
-
-    train: np.ndarray
-    held_out: np.ndarray
 
 
 def train_classifiers(
@@ -77,12 +71,12 @@ def train_classifiers(
     state_file = out.with_name(f"{out.name}.training.safetensors")
     _restore(run, state_file, resume=resume)
     _train(run, state_file, progress)
-    classifiers = run.classifiers
+    classifiers, split = run.classifiers.eval(), run.split
     classifiers.name = out.name
-    logits = predict(classifiers.eval(), dataset, run.split.held_out, progress=progress)
-    scores = score_attributes(logits, targets[run.split.held_out] * 2 - 1, config.attributes)
-    card = make_card(classifiers, dataset, run.split, scores)
-    save_classifiers(out, classifiers, dataset=dataset.describe(), card=card)
+    calibrate(classifiers, dataset, split.calibration, progress=progress)
+    training = Training(dataset.describe(), len(split.train), len(split.calibration))
+    card = evaluate(classifiers, dataset, training=training, rows=split.measured, seed=seed, progress=progress)
+    save_classifiers(out, classifiers, dataset=dataset.describe(), card=card, seed=seed)
     state_file.unlink(missing_ok=True)
     return out
 
@@ -148,16 +142,6 @@ class TrainingRun:
             flipped = uniform_rows(self.seed, "classifiers/mirror", shown, 1)[:, 0] < 0.5
             images[flipped] = images[flipped, :, ::-1]
         return to_float(images).contiguous(memory_format=torch.channels_last), torch.from_numpy(self.targets[rows])
-
-
-def split_images(num_images: int, held_out: float, seed: int) -> Split:
-    """Hold out the fraction of images with the smallest random numbers, image i's being a function of (seed, i)."""
-    if num_images < 2:
-        raise DataError(f"{num_images} image: training needs at least one to learn from and one to hold out.")
-    numbers = uniform_rows(seed, "classifiers/held-out", slice(0, num_images), 1)[:, 0]
-    order = np.argsort(numbers, kind="stable")
-    count = min(max(round(num_images * held_out), 1), num_images - 1)
-    return Split(train=np.sort(order[count:]), held_out=np.sort(order[:count]))
 
 
 def batch_rows(train: np.ndarray, step: int, batch_size: int, seed: int) -> np.ndarray:
