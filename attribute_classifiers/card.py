@@ -12,8 +12,8 @@ from attribute_classifiers.scoring import MEASURES, RESAMPLES, score, score_attr
 
 SCHEMA_VERSION = 2  # 1, which says nothing of its version, had no intervals, no log loss and no confusion
 Sort = Literal["name", "share", "accuracy", "balanced_accuracy", "auc", "log_loss", "calibration_error", "temperature"]
-Seen = Literal["none", "some", "unknown"]
-"""Whether images that classifiers are measured on were used in training or for calibration."""
+Origin = Literal["held out", "other data", "training data", "perhaps training data"]
+"""Images that classifiers are measured on: held out from their training, of other data, or ones that they have seen."""
 
 _ASCENDING = ("name", "log_loss", "calibration_error")
 
@@ -51,7 +51,7 @@ def make_card(
     names: tuple[str, ...],
     dataset: dict[str, Any],
     training: Training,
-    seen: Seen,
+    origin: Origin,
     seed: int,
 ) -> dict[str, Any]:
     """The content of card.json.
@@ -63,7 +63,7 @@ def make_card(
         names: A names, some or all of the classifiers'.
         dataset: `Dataset.describe()` of the data measured on.
         training: What the classifiers were made from.
-        seen: Whether they saw any of the N images before.
+        origin: Where the N images are from.
         seed: Of the bootstrap.
     """
     attributes, mean = score_attributes(logits, labels, names, seed=seed)
@@ -78,7 +78,7 @@ def make_card(
         "dataset": dataset,
         **asdict(training),
         "num_measured": len(logits),
-        "seen_in_training": seen,
+        "measured_on": origin,
         "bootstrap": {"resamples": RESAMPLES, "seed": seed},
         "mean_balanced_accuracy": mean["balanced_accuracy"],
         "mean": mean,

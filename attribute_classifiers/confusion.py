@@ -106,7 +106,7 @@ def describe_confusion(
         row: dict[str, Any] = {"classifier": names[a], "attribute": names[b]}
         for measure, (name, values) in enumerate((("leak", found.leak), ("own", found.own))):
             value, replicates = float(values[a, b]), np.concatenate([block[place, measure] for block in drawn])
-            row |= {name: value if np.isfinite(value) else None, f"{name}_ci95": interval95(name, value, replicates)}
+            row |= {name: value if np.isfinite(value) else None, f"{name}_ci95": interval95(replicates)}
         rows.append(row)
     return {"leak": _rounded(found.leak), "own": _rounded(found.own), "strongest": rows}
 

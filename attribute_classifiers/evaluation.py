@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attribute_classifiers.calibration import fit_temperatures
-from attribute_classifiers.card import Seen, Training, make_card
+from attribute_classifiers.card import Origin, Training, make_card
 from attribute_classifiers.network import AttributeClassifiers, read_config, read_training
 from attribute_classifiers.split import split_images
 from latentlab.data import Dataset
@@ -67,7 +67,7 @@ def evaluate(
     *,
     training: Training,
     rows: np.ndarray | None = None,
-    seen: Seen = "none",
+    origin: Origin = "held out",
     attributes: Sequence[str] | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -79,7 +79,7 @@ def evaluate(
         dataset: Labelled images at the classifiers' resolution, or at a multiple of it.
         training: What the classifiers were made from.
         rows: Which images; all of them if left out.
-        seen: Whether the classifiers saw any of these images before.
+        origin: Where these images are from, for the card.
         attributes: Which; left out, all that both the classifiers and the data have.
         seed: Of the bootstrap.
         progress: Told how many images are classified.
@@ -99,7 +99,7 @@ def evaluate(
         names=names,
         dataset=dataset.describe(),
         training=training,
-        seen=seen,
+        origin=origin,
         seed=seed,
     )
     return card | ({"weights_sha256": classifiers.sha256} if classifiers.sha256 else {})
@@ -132,10 +132,10 @@ def check_attributes(classifiers: AttributeClassifiers, asked: Sequence[str]) ->
 
 
 class Chosen(NamedTuple):
-    """Images to measure on, whether any were seen in training, and what a user should know about it ("" = nothing)."""
+    """Images to measure on, where they are from, and what a user should know about it ("" = nothing)."""
 
     rows: np.ndarray
-    seen: Seen
+    origin: Origin
     note: str
 
 
@@ -155,21 +155,21 @@ def choose_images(folder: Path, dataset: Dataset, *, everything: bool = False) -
     if trained_on.get("fingerprint") != dataset.fingerprint:
         drawn = trained_on.get("filter") == dataset.filter == "drawn"  # embedded faces, perhaps more or fewer of them
         if not drawn and trained_on.get("name") != dataset.name:
-            return Chosen(every, "none", "")
+            return Chosen(every, "other data", "")
         note = f"'{name}' was trained on {trained_on['name']}, measured is {dataset.name}: some images may be in both, "
-        return Chosen(every, "unknown", note + "which would make the numbers too good.")
+        return Chosen(every, "perhaps training data", note + "which would make the numbers too good.")
     if seed is None:
         note = f"'{name}' was trained on these images, and does not say which it held out: the numbers are too good."
-        return Chosen(every, "some", note)
+        return Chosen(every, "training data", note)
     split = split_images(len(dataset), read_config(folder)[0].training.held_out, seed)
     if everything:
         count = len(split.train) + len(split.calibration)
         note = (
             f"'{name}' was trained or calibrated on {count:,} of these {len(every):,} images: the numbers are too good."
         )
-        return Chosen(every, "some", note)
+        return Chosen(every, "training data", note)
     note = f"'{name}' was trained on these images: measuring on the {len(split.measured):,} that it held out; "
-    return Chosen(split.measured, "none", note + "--all takes all of them.")
+    return Chosen(split.measured, "held out", note + "--all takes all of them.")
 
 
 def _trained_for(classifiers: AttributeClassifiers) -> str:

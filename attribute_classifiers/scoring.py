@@ -75,17 +75,32 @@ def concordance(logits: np.ndarray, present: np.ndarray, weights: np.ndarray) ->
     return (own * beaten).sum(0, dtype=np.float64), own.sum(0, dtype=np.float64) * below[-1]
 
 
+def bins(logits: np.ndarray) -> np.ndarray:
+    """Which of 15 bins every image is in, [N]: bins of equal mass, by rank among all logits; equal logits share one."""
+    return ((rankdata(logits) - 0.5) * NUM_BINS / len(logits)).astype(int)
+
+
 def bin_gaps(logits: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Probability of "present" minus its truth (0 or 1), [N, 15], each image's in the column of its bin.
 
-    Bins are of equal mass: an image's is given by its rank among all logits, and equal logits share one. The expected
-    calibration error is the sum over bins of the size of the bin's sum, divided by N (Naeini et al. 2015, there with
-    bins of equal width).
+    The expected calibration error is the sum over bins of the size of the column's sum, divided by N (Naeini et al.
+    2015, there with bins of equal width).
     """
-    ranks = rankdata(logits) - 0.5
     gaps = np.zeros((len(logits), NUM_BINS))
-    gaps[np.arange(len(logits)), (ranks * NUM_BINS / len(logits)).astype(int)] = expit(logits) - present
+    gaps[np.arange(len(logits)), bins(logits)] = expit(logits) - present
     return gaps
+
+
+def calibrated_limit(logits: np.ndarray) -> float:
+    """What the calibration error of N images with these logits stays below in 97.5 % of cases if the true one is 0.
+
+    A bin's sum of gaps is then nearly normal with variance sum p (1 - p), and its size has the half-normal
+    distribution: mean sd sqrt(2 / pi), variance sd^2 (1 - 2 / pi).
+    """
+    probability = expit(logits.astype(np.float64))
+    variance = np.bincount(bins(logits), weights=probability * (1 - probability), minlength=NUM_BINS)
+    mean, spread = np.sqrt(variance * 2 / np.pi).sum(), np.sqrt(variance.sum() * (1 - 2 / np.pi))
+    return float((mean + 1.96 * spread) / len(logits))
 
 
 def score_attributes(
@@ -111,30 +126,33 @@ def score_attributes(
     drawn = np.concatenate(
         [_all_attributes(logits, labels, block) for block in resamples(len(logits), count, seed=seed)], 2
     )
+    limits = [calibrated_limit(column) for column in logits.T]
     rows = []
-    for name, column, value, replicates in zip(names, labels.T, values, drawn, strict=True):
-        row = {"name": name, "share": float((column > 0).mean()), **_with_intervals(value, replicates)}
+    for k, (name, column) in enumerate(zip(names, labels.T, strict=True)):
+        measured = _with_intervals(values[k], drawn[k], limits[k])
+        row = {"name": name, "share": float((column > 0).mean()), **measured}
         balanced, low = row["balanced_accuracy"], (row["ci95"]["balanced_accuracy"] or [0.0])[0]
         rarer = min((column > 0).sum(), (column <= 0).sum())
         row["weak"] = balanced is None or balanced < WEAK_BELOW
         row["uncertain"] = bool(rarer < FEWEST or low <= 0.5)
         rows.append(row)
-    return rows, _with_intervals(_mean(values), _mean(drawn))
+    return rows, _with_intervals(_mean(values), _mean(drawn), float(np.mean(limits)))
 
 
-def interval95(measure: str, value: float, replicates: np.ndarray) -> list[float] | None:
-    """2.5th and 97.5th percentile of the replicates that are defined; None where there are none.
-
-    The calibration error is biased upwards, and once more so in each resample: for it the percentiles are reflected
-    at the value (the basic bootstrap, Davison and Hinkley 1997, section 5.2), cut off at 0 and widened to the value.
-    """
+def interval95(replicates: np.ndarray) -> list[float] | None:
+    """2.5th and 97.5th percentile of the replicates that are defined; None where there are none."""
     replicates = replicates[np.isfinite(replicates)]
-    if not np.isfinite(value) or not len(replicates):
-        return None
+    return [float(end) for end in np.percentile(replicates, [2.5, 97.5])] if len(replicates) else None
+
+
+def calibration_interval(value: float, replicates: np.ndarray, limit: float) -> list[float]:
+    """95 % interval of a calibration error, which is biased upwards, and once more so in each resample.
+
+    The percentiles are reflected at the value (the basic bootstrap, Davison and Hinkley 1997, section 5.2) and widened
+    to it; the lower end is 0 where the value is below `limit`, what calibrated log-odds reach, too.
+    """
     low, high = (float(end) for end in np.percentile(replicates, [2.5, 97.5]))
-    if measure == "calibration_error":
-        low, high = max(0.0, 2 * float(value) - high), float(max(2 * value - low, value))
-    return [low, high]
+    return [0.0 if value <= limit else max(0.0, 2 * value - high), max(2 * value - low, value)]
 
 
 def _all_attributes(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -149,10 +167,9 @@ def _mean(scores: np.ndarray) -> np.ndarray:
         return np.where(known, scores, 0).sum(0) / known.sum(0)
 
 
-def _with_intervals(values: np.ndarray, replicates: np.ndarray) -> dict[str, Any]:
-    """Values [5] and replicates [5, B] as a dict of MEASURES and ci95."""
-    row: dict[str, Any] = {
-        name: float(value) if np.isfinite(value) else None for name, value in zip(MEASURES, values, strict=True)
-    }
-    intervals = {name: interval95(name, *pair) for name, *pair in zip(MEASURES, values, replicates, strict=True)}
-    return row | {"ci95": intervals}
+def _with_intervals(values: np.ndarray, replicates: np.ndarray, limit: float) -> dict[str, Any]:
+    """Values [5] and replicates [5, B] as a dict of MEASURES and ci95; `limit` is `calibrated_limit`."""
+    found = {name: float(value) if np.isfinite(value) else None for name, value in zip(MEASURES, values, strict=True)}
+    intervals = dict(zip(MEASURES, map(interval95, replicates), strict=True))
+    intervals["calibration_error"] = calibration_interval(float(values[-1]), replicates[-1], limit)
+    return {**found, "ci95": intervals}

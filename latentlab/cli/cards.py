@@ -1,6 +1,7 @@
 """How `latentlab classifiers` shows a card: the table, the means, and what to be careful about."""
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ COLUMNS = {
     "calibration_error": "ECE",
     "temperature": "T",
 }
+WIDTH = 120
 WITH_INTERVAL = ("balanced_accuracy", "auc")
 MEANS = {
     "accuracy": "accuracy",
@@ -29,10 +31,11 @@ MEANS = {
     "log_loss": "log loss",
     "calibration_error": "ECE",
 }
-SEEN = {
-    "none": "none of which they saw before",
-    "some": "some of which they were trained on",
-    "unknown": "some of which they may have been trained on",
+ORIGINS = {
+    "held out": "held out from training",
+    "other data": "other data than they were trained on",
+    "training data": "some of which they were trained on",
+    "perhaps training data": "some of which they may have been trained on",
 }
 
 
@@ -44,8 +47,8 @@ def print_card(card: dict[str, Any], sort: "Sort" = "balanced_accuracy") -> None
     shown = [name for name in COLUMNS if any(row.get(name) is not None for row in rows)]  # old cards have fewer
     cells = [[row["name"], *(_cell(row, name) for name in shown), _marks(row)] for row in rows]
     print_table(["attribute", *(COLUMNS[name] for name in shown), ""], cells)
-    print(_origin(card))
-    print(_means(card))
+    _print(_origin(card))
+    _print(_means(card))
     _print_doubtful(rows)
     if "confusion" in card:
         _print_confusion(card["confusion"]["strongest"])
@@ -64,6 +67,10 @@ def say_left_out(classifiers: "AttributeClassifiers", dataset: "Dataset", common
         left_out = [name for name in names if name not in common]
         if left_out:
             say(f"left out, because only {owner} has them: {', '.join(left_out)}")
+
+
+def _print(words: str) -> None:
+    print(textwrap.fill(words, WIDTH, break_on_hyphens=False))
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
@@ -95,7 +102,7 @@ def _origin(card: dict[str, Any]) -> str:
     if "num_measured" not in card:  # a card of schema 1
         return f"{', '.join(parts)}, measured on {card['num_held_out']:,} held out."
     images = f"{card['num_measured']:,} images of {dataset['name']}"
-    return f"{', '.join(parts)}, measured on {images}, {SEEN[card['seen_in_training']]}."
+    return f"{', '.join(parts)}, measured on {images}, {ORIGINS[card['measured_on']]}."
 
 
 def _means(card: dict[str, Any]) -> str:
@@ -114,17 +121,17 @@ def _print_doubtful(rows: Sequence[dict[str, Any]]) -> None:
     unmeasured = [row["name"] for row in rows if row["balanced_accuracy"] is None]
     weak = [row["name"] for row in rows if row["weak"] and row["name"] not in unmeasured]
     uncertain = [row["name"] for row in rows if row.get("uncertain") and row["name"] not in unmeasured]
-    print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}." if weak else "No attribute is weak (below 0.7).")
+    _print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}." if weak else "No attribute is weak (below 0.7).")
     if uncertain:
-        print(f"Uncertain (fewer than 10 images of a class, or no better than guessing): {', '.join(uncertain)}.")
+        _print(f"Uncertain (fewer than 10 images of a class, or no better than guessing): {', '.join(uncertain)}.")
     if unmeasured:
-        print(f"No balanced accuracy, because the images show one class only: {', '.join(unmeasured)}.")
+        _print(f"No balanced accuracy, because the images show one class only: {', '.join(unmeasured)}.")
 
 
 def _print_confusion(strongest: Sequence[dict[str, Any]]) -> None:
     """The pairs of attributes that are confused most."""
     if not strongest:
-        print("Confusion: no classifier's answers change with another attribute beyond chance.")
+        _print("Confusion: no classifier's answers change with another attribute beyond chance.")
         return
     rows = [
         [row["classifier"], row["attribute"], *(_slope(row, name) for name in ("leak", "own"))] for row in strongest

@@ -165,7 +165,7 @@ def evaluate(
             dataset,
             training=Training.read(folder),
             rows=chosen.rows,
-            seen=chosen.seen,
+            origin=chosen.origin,
             attributes=asked,
             seed=seed,
             progress=progress,
