@@ -1,92 +1,206 @@
-"""How good classifiers are: logits are collected in one place and scored, as pure functions of arrays, in another."""
+"""Measuring classifiers on labelled images: which images, which attributes, and what the networks say of them."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from torch import Tensor
 
-from attribute_classifiers.network import AttributeClassifiers
+from attribute_classifiers.calibration import fit_temperatures
+from attribute_classifiers.card import Origin, Training, make_card
+from attribute_classifiers.network import AttributeClassifiers, read_config, read_training
+from attribute_classifiers.split import split_images
 from latentlab.data import Dataset
+from latentlab.errors import DataError, UsageError
 from latentlab.images import to_float
 from latentlab.progress import Progress, silent
+from latentlab.protocols import full_precision
 
-WEAK_BELOW = 0.7
 BATCH_SIZE = 100
+_BATCH_PIXELS = 2**22
 
 
-@torch.no_grad()
 def predict(
     classifiers: AttributeClassifiers, dataset: Dataset, rows: np.ndarray, *, progress: Progress = silent
 ) -> np.ndarray:
-    """Log-odds of the given images, float32 [len(rows), A]."""
+    """Log-odds of the given images, float32 [len(rows), A].
+
+    Images are read while the networks work on those before. Every batch has the same size, the last one being filled
+    up, so that an image's numbers do not depend on how many others are asked for.
+
+    Raises:
+        DataError: log-odds are not finite.
+    """
     device = next(classifiers.parameters()).device
+    classifiers.to(memory_format=torch.channels_last)
     logits = np.empty((len(rows), len(classifiers.attributes)), np.float32)
-    for start in range(0, len(rows), BATCH_SIZE):
-        stop = min(start + BATCH_SIZE, len(rows))
-        images = to_float(dataset.images(rows[start:stop])).to(device).contiguous(memory_format=torch.channels_last)
-        logits[start:stop] = classifiers(images).cpu().numpy()
-        progress(stop, len(rows), "held-out images classified")
+    with torch.inference_mode(), full_precision():
+        done = 0
+        for images in _read_ahead(dataset, rows) if len(rows) else ():
+            count = min(len(images), len(rows) - done)
+            logits[done : done + count] = classifiers(images.to(device))[:count].cpu().numpy()
+            done += count
+            progress(done, len(rows), "images classified")
+    if not np.isfinite(logits).all():
+        raise DataError(
+            f"the classifiers '{classifiers.name}' made log-odds that are not finite: their weights are damaged, or "
+            "their training diverged. Train them again."
+        )
     return logits
 
 
-def score_attribute(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Share of positives, accuracy, balanced accuracy and area under the ROC curve of one attribute.
-
-    Args:
-        logits: [N] log-odds; > 0 is the prediction "present".
-        labels: [N], -1 or 1.
-
-    Returns:
-        share, accuracy, balanced_accuracy, auc as fractions, the last three None where only one class occurs, and
-        weak: whether the balanced accuracy is below 0.7 or unknown.
-    """
-    present, predicted = labels > 0, logits > 0
-    share = float(present.mean())
-    if share in (0.0, 1.0):
-        return {"share": share, "accuracy": None, "balanced_accuracy": None, "auc": None, "weak": True}
-    balanced = float(balanced_accuracy_score(present, predicted))
-    return {
-        "share": share,
-        "accuracy": float(accuracy_score(present, predicted)),
-        "balanced_accuracy": balanced,
-        "auc": float(roc_auc_score(present, logits)),
-        "weak": balanced < WEAK_BELOW,
-    }
+def calibrate(
+    classifiers: AttributeClassifiers, dataset: Dataset, rows: np.ndarray, *, progress: Progress = silent
+) -> None:
+    """Set the temperatures to those that fit the labels of the given images best, whatever they were before."""
+    outputs = predict(classifiers, dataset, rows, progress=progress) * classifiers.temperature.cpu().numpy()
+    fitted = fit_temperatures(outputs, _labels(dataset, rows, classifiers.attributes))
+    classifiers.temperature.copy_(torch.from_numpy(fitted))
 
 
-def score_attributes(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """`score_attribute` of every column of logits and labels [N, A], with its name."""
-    return [{"name": name, **score_attribute(logits[:, k], labels[:, k])} for k, name in enumerate(names)]
-
-
-def mean_balanced_accuracy(attributes: list[dict[str, Any]]) -> float | None:
-    """Mean over the attributes for which it is known; None if it is for none."""
-    known = [entry["balanced_accuracy"] for entry in attributes if entry["balanced_accuracy"] is not None]
-    return float(np.mean(known)) if known else None
-
-
-def make_card(
+def evaluate(
     classifiers: AttributeClassifiers,
     dataset: Dataset,
-    split: tuple[np.ndarray, np.ndarray],
-    scores: list[dict[str, Any]],
+    *,
+    training: Training,
+    rows: np.ndarray | None = None,
+    origin: Origin = "held out",
+    attributes: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
-    """card.json: what the classifiers are, what they saw, and `scores` on the held-out images (the split's second)."""
-    return {
-        "name": classifiers.name,
-        "trunk": classifiers.config.trunk,
-        "dataset": dataset.describe(),
-        "num_train": len(split[0]),
-        "num_held_out": len(split[1]),
-        "mean_balanced_accuracy": mean_balanced_accuracy(scores),
-        "attributes": scores,
-    }
+    """Measure classifiers on labelled images; returns a card, see `make_card`.
+
+    Args:
+        classifiers: Ready for use, on any device.
+        dataset: Labelled images at the classifiers' resolution, or at a multiple of it.
+        training: What the classifiers were made from.
+        rows: Which images; all of them if left out.
+        origin: Where these images are from, for the card.
+        attributes: Which; left out, all that both the classifiers and the data have.
+        seed: Of the bootstrap.
+        progress: Told how many images are classified.
+
+    Raises:
+        UsageError: classifiers or data lack an attribute that is asked for, or have none in common.
+        DataError: the images have no labels, or log-odds are not finite.
+    """
+    names = common_attributes(classifiers, dataset, attributes)
+    rows = np.arange(len(dataset)) if rows is None else rows
+    places = [classifiers.attributes.index(name) for name in names]
+    logits = predict(classifiers, dataset, rows, progress=progress)[:, places]
+    card = make_card(
+        classifiers,
+        logits,
+        _labels(dataset, rows, names),
+        names=names,
+        dataset=dataset.describe(),
+        training=training,
+        origin=origin,
+        seed=seed,
+    )
+    return card | ({"weights_sha256": classifiers.sha256} if classifiers.sha256 else {})
 
 
-def card_table(card: dict[str, Any]) -> pd.DataFrame:
-    """A card's attributes as a table for printing: one row each, the best balanced accuracy first."""
-    columns = ["name", "share", "accuracy", "balanced_accuracy", "auc", "weak"]
-    table = pd.DataFrame(card["attributes"])[columns]
-    return table.sort_values("balanced_accuracy", ascending=False, kind="stable", ignore_index=True)
+def common_attributes(
+    classifiers: AttributeClassifiers, dataset: Dataset, asked: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The attributes asked for, or else all that both have, in the classifiers' order.
+
+    Raises:
+        DataError: the images have no labels.
+        UsageError: classifiers or data lack an attribute that is asked for, or have none in common.
+    """
+    if dataset.labels is None:
+        raise DataError(f"{dataset.name} has no labels, so nothing can be measured on it: give labelled images.")
+    check_attributes(classifiers, asked or ())
+    labelled = f"{dataset.name} has labels for {', '.join(dataset.attributes)}"
+    _refuse_absent(asked or (), dataset.attributes, labelled)
+    wanted = dataset.attributes if asked is None else asked
+    names = tuple(name for name in classifiers.attributes if name in wanted)
+    if not names:
+        raise UsageError(f"no attribute in common: {_trained_for(classifiers)}; {labelled}.")
+    return names
+
+
+def check_attributes(classifiers: AttributeClassifiers, asked: Sequence[str]) -> None:
+    """Raise UsageError unless the classifiers were trained for all of these attributes."""
+    _refuse_absent(asked, classifiers.attributes, _trained_for(classifiers))
+
+
+class Chosen(NamedTuple):
+    """Images to measure on, where they are from, and what a user should know about it ("" = nothing)."""
+
+    rows: np.ndarray
+    origin: Origin
+    note: str
+
+
+def choose_images(folder: Path, dataset: Dataset, *, everything: bool = False) -> Chosen:
+    """All images, or, of the data that the classifiers in `folder` were trained on, those that nothing was fitted to.
+
+    Args:
+        folder: The classifiers'.
+        dataset: What they are to be measured on.
+        everything: Take all images even then.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged.
+    """
+    trained_on, seed = read_training(folder)
+    every, name = np.arange(len(dataset)), folder.name
+    if trained_on.get("fingerprint") != dataset.fingerprint:
+        drawn = trained_on.get("filter") == dataset.filter == "drawn"  # embedded faces, perhaps more or fewer of them
+        if not drawn and trained_on.get("name") != dataset.name:
+            return Chosen(every, "other data", "")
+        note = f"'{name}' was trained on {trained_on['name']}, measured is {dataset.name}: some images may be in both, "
+        return Chosen(every, "perhaps training data", note + "which would make the numbers too good.")
+    if seed is None:
+        note = f"'{name}' was trained on these images, and does not say which it held out: the numbers are too good."
+        return Chosen(every, "training data", note)
+    split = split_images(len(dataset), read_config(folder)[0].training.held_out, seed)
+    if everything:
+        count = len(split.train) + len(split.calibration)
+        note = (
+            f"'{name}' was trained or calibrated on {count:,} of these {len(every):,} images: the numbers are too good."
+        )
+        return Chosen(every, "training data", note)
+    note = f"'{name}' was trained on these images: measuring on the {len(split.measured):,} that it held out; "
+    return Chosen(split.measured, "held out", note + "--all takes all of them.")
+
+
+def _trained_for(classifiers: AttributeClassifiers) -> str:
+    return f"the classifiers '{classifiers.name}' were trained for {', '.join(classifiers.attributes)}"
+
+
+def _refuse_absent(asked: Sequence[str], known: Sequence[str], have: str) -> None:
+    absent = [name for name in asked if name not in known]
+    if absent:
+        raise UsageError(f"asked for {', '.join(absent)}, but {have}: name attributes that are among these.")
+
+
+def _labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """int8 [len(rows), len(names)], -1 or 1."""
+    assert dataset.labels is not None
+    return dataset.labels[rows][:, [dataset.attributes.index(name) for name in names]]
+
+
+def _read_ahead(dataset: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
+    """Batches of one size, float32 [B, 3, R, R], each read while the one before is used; the last one is filled up."""
+    size = max(1, min(BATCH_SIZE, _BATCH_PIXELS // dataset.resolution**2))
+
+    def read(start: int) -> Tensor:
+        images = to_float(dataset.images(rows[start : start + size]))
+        filled = torch.cat([images, images[-1:].expand(size - len(images), -1, -1, -1)])
+        return filled.contiguous(memory_format=torch.channels_last)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(read, 0)
+        for start in range(size, len(rows) + size, size):
+            images = ahead.result()
+            if start < len(rows):
+                ahead = pool.submit(read, start)
+            yield images

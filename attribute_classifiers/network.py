@@ -23,7 +23,8 @@ from latentlab.images import box_resize
 from latentlab.networks import Discriminator
 from latentlab.randomness import derive_seed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had neither temperatures nor the seed
+READABLE = (1, SCHEMA_VERSION)
 ROOT = Path("classifiers")
 WEIGHTS, CONFIG, CARD = "classifiers.safetensors", "config.json", "card.json"
 
@@ -36,13 +37,18 @@ class AttributeClassifiers(nn.Module):
         resolution: R that the networks take; images of another size are resized to it (`box_resize`).
         name: What results call these classifiers: their folder's name.
         sha256: Hash of their weights file; empty for classifiers that are not saved.
+        temperature: [A], by which the networks' outputs are divided, so that they are log-odds as calibration found
+            them; 1 until calibrated.
     """
+
+    temperature: Tensor
 
     def __init__(self, config: ClassifierConfig, *, name: str = "", sha256: str = "") -> None:
         super().__init__()
         self.config, self.name, self.sha256 = config, name, sha256
         with torch.random.fork_rng(devices=[]):  # leaves the global generator as it was
             self.networks = nn.ModuleList(Discriminator(config.network) for _ in range(config.num_networks))
+        self.register_buffer("temperature", torch.ones(len(config.attributes)))
 
     def __iter__(self) -> Iterator[Discriminator]:
         """The networks: one, or one per attribute in the attributes' order."""
@@ -59,9 +65,12 @@ class AttributeClassifiers(nn.Module):
         return self.config.network.resolution
 
     def forward(self, images: Tensor) -> Tensor:
-        """Square images [N, 3, H, H] in [-1, 1] -> log-odds [N, A], > 0 = present; too small ones with a warning."""
+        """Square images [N, 3, H, H] in [-1, 1] -> log-odds [N, A], > 0 = present; too small ones with a warning.
+
+        These are the networks' outputs divided by `temperature`.
+        """
         images = box_resize(images, self.resolution)
-        return torch.cat([network(images) for network in self], dim=1)
+        return torch.cat([network(images) for network in self], dim=1) / self.temperature
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Activations after FromRGB and after every block, [N, C_k, H / 2^k, W / 2^k]; H and W are free.
@@ -98,7 +107,12 @@ def _draw(network: Discriminator, seed: int, number: int) -> Discriminator:
 
 
 def save_classifiers(
-    folder: Path | str, classifiers: AttributeClassifiers, *, dataset: dict[str, Any], card: dict[str, Any]
+    folder: Path | str,
+    classifiers: AttributeClassifiers,
+    *,
+    dataset: dict[str, Any],
+    card: dict[str, Any],
+    seed: int | None = None,
 ) -> Path:
     """Write classifiers.safetensors, config.json and card.json; the folder appears at once.
 
@@ -106,7 +120,8 @@ def save_classifiers(
         folder: Must not exist.
         classifiers: What is saved.
         dataset: What they were trained on, as `Dataset.describe()` gives it.
-        card: How good they are, as `evaluation.make_card` gives it.
+        card: How good they are, as `evaluation.evaluate` gives it.
+        seed: What they were trained with; it says which images were held out. None if it is not known.
 
     Raises:
         OutputExistsError: the folder exists.
@@ -117,6 +132,7 @@ def save_classifiers(
             "schema_version": SCHEMA_VERSION,
             **classifiers.config.model_dump(mode="json"),
             "dataset": dataset,
+            "seed": seed,
             "weights_sha256": file_sha256(temporary / WEIGHTS),
         }
         _write_json(temporary / CONFIG, config)
@@ -139,7 +155,8 @@ def load_classifiers(name: Path | str, *, device: str | torch.device = "cpu") ->
         )
     classifiers = AttributeClassifiers(config, name=folder.name, sha256=sha256)
     try:
-        classifiers.load_state_dict(load_file(folder / WEIGHTS))
+        uncalibrated = {"temperature": torch.ones(len(config.attributes))}  # schema 1
+        classifiers.load_state_dict(uncalibrated | load_file(folder / WEIGHTS))
     except RuntimeError as error:
         raise CheckpointError(f"{folder / WEIGHTS} does not fit {CONFIG}: {error}") from error
     return classifiers.to(device).eval().requires_grad_(False)
@@ -200,12 +217,24 @@ def read_config(folder: Path) -> tuple[ClassifierConfig, str]:
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise CheckpointError(f"{path}: schema version {content['schema_version']}; known is {SCHEMA_VERSION}.")
+        if content["schema_version"] not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise CheckpointError(f"{path}: schema version {content['schema_version']}; known are {known}.")
         fields = {key: content[key] for key in ClassifierConfig.model_fields}
         return ClassifierConfig.model_validate(fields), str(content["weights_sha256"])
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is no classifiers' settings file: {error}") from error
+
+
+def read_training(folder: Path) -> tuple[dict[str, Any], int | None]:
+    """The data that classifiers were trained on, as `Dataset.describe()` gave it, and the seed, None if not recorded.
+
+    Raises:
+        CheckpointError: a file is missing, or config.json is not one.
+    """
+    read_config(folder)
+    content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return content.get("dataset") or {}, content.get("seed")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import filelock
 import numpy as np
@@ -20,27 +19,21 @@ import torch
 from torch import Tensor
 
 from attribute_classifiers.batches import Batches, binary_targets
-from attribute_classifiers.evaluation import make_card, predict, score_attributes
+from attribute_classifiers.card import Training
+from attribute_classifiers.evaluation import calibrate, evaluate
 from attribute_classifiers.learners import make_learners, together
 from attribute_classifiers.network import AttributeClassifiers, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
+from attribute_classifiers.split import split_images
 from attribute_classifiers.states import newest_state, restore_state, save_state, states_folder, weights_in
 from latentlab.data import Dataset
 from latentlab.distributed import Team
-from latentlab.errors import DataError, DivergenceError, OutputExistsError, UsageError
+from latentlab.errors import DivergenceError, OutputExistsError, UsageError
 from latentlab.files import refuse_existing
 from latentlab.progress import Progress, silent
-from latentlab.randomness import uniform_rows
 
 LOOK_EVERY = 20
 """Steps between looks at the losses on a GPU, each of which waits for what has been queued."""
-
-
-class Split(NamedTuple):
-    """Image numbers, ascending: those shown in training and those kept for the card."""
-
-    train: np.ndarray
-    held_out: np.ndarray
 
 
 def train_classifiers(
@@ -160,16 +153,6 @@ class TrainingRun:
         return mean
 
 
-def split_images(num_images: int, held_out: float, seed: int) -> Split:
-    """Hold out the fraction of images with the smallest random numbers, image i's being a function of (seed, i)."""
-    if num_images < 2:
-        raise DataError(f"{num_images} image: training needs at least one to learn from and one to hold out.")
-    numbers = uniform_rows(seed, "classifiers/held-out", slice(0, num_images), 1)[:, 0]
-    order = np.argsort(numbers, kind="stable")
-    count = min(max(round(num_images * held_out), 1), num_images - 1)
-    return Split(train=np.sort(order[count:]), held_out=np.sort(order[:count]))
-
-
 def learning_rate(step: int, training: TrainingConfig) -> float:
     """Linear warm-up to the highest rate, then constant, or a half cosine to zero (Loshchilov and Hutter 2017)."""
     rising = training.warmup * training.num_steps
@@ -190,10 +173,12 @@ def _finish(run: TrainingRun, out: Path, progress: Progress) -> None:
     ):
         network.load_state_dict(weights)
     classifiers.to(run.device).to(memory_format=torch.channels_last)
-    logits = predict(classifiers.eval(), run.dataset, run.split.held_out, progress=progress)
-    scores = score_attributes(logits, run.targets[run.split.held_out] * 2 - 1, run.config.attributes)
-    card = make_card(classifiers, run.dataset, run.split, scores)
-    save_classifiers(out, classifiers, dataset=run.dataset.describe(), card=card)
+    calibrate(classifiers.eval(), run.dataset, run.split.calibration, progress=progress)
+    training = Training(run.dataset.describe(), len(run.split.train), len(run.split.calibration))
+    card = evaluate(
+        classifiers, run.dataset, training=training, rows=run.split.measured, seed=run.seed, progress=progress
+    )
+    save_classifiers(out, classifiers, dataset=run.dataset.describe(), card=card, seed=run.seed)
     shutil.rmtree(run.folder, ignore_errors=True)
 
 

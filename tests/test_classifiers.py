@@ -1,5 +1,4 @@
 import json
-import math
 import os
 from pathlib import Path
 
@@ -13,24 +12,20 @@ from pydantic import ValidationError
 from attribute_classifiers import network as network_module
 from attribute_classifiers.attributes import CELEBA_ATTRIBUTES, OFFICIAL_ORDER
 from attribute_classifiers.batches import Batches, batch_rows
-from attribute_classifiers.evaluation import (
-    card_table,
-    mean_balanced_accuracy,
-    predict,
-    score_attribute,
-    score_attributes,
-)
+from attribute_classifiers.evaluation import predict
 from attribute_classifiers.network import (
     AttributeClassifiers,
     initialise,
     load_classifiers,
     newest_classifiers,
     read_card,
+    read_training,
     save_classifiers,
 )
 from attribute_classifiers.presets import PRESETS, ClassifierConfig, TrainingConfig, preset
+from attribute_classifiers.split import split_images
 from attribute_classifiers.states import newest_state
-from attribute_classifiers.training import learning_rate, split_images, train_classifiers
+from attribute_classifiers.training import learning_rate, train_classifiers
 from latentlab.data import Dataset
 from latentlab.distributed import Team
 from latentlab.errors import (
@@ -199,12 +194,21 @@ def test_saved_classifiers_load_as_they_were(saved: Path) -> None:
     assert torch.equal(loaded(images), initialise(AttributeClassifiers(settings()), 0)(images))
     assert (loaded.name, loaded.attributes, loaded.resolution) == ("mine", ("Red", "Bright"), 8)
     config = json.loads((saved / "config.json").read_text())
-    keys = {"schema_version", "trunk", "attributes", "network", "training", "dataset", "weights_sha256"}
+    keys = {"schema_version", "trunk", "attributes", "network", "training", "dataset", "seed", "weights_sha256"}
     assert set(config) == keys
     assert config["weights_sha256"] == loaded.sha256
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     with pytest.raises(OutputExistsError):
         save_classifiers(saved, loaded, dataset={}, card={})
+
+
+def test_temperatures_divide_the_log_odds_and_are_saved(tmp_path: Path) -> None:
+    classifiers, images = initialise(AttributeClassifiers(settings()), 0), torch.rand(2, 3, 8, 8)
+    before = classifiers(images)
+    classifiers.temperature.copy_(torch.tensor([2.0, 0.5]))
+    folder = save_classifiers(tmp_path / "warm", classifiers, dataset={}, card={}, seed=5)
+    assert torch.equal(load_classifiers(folder)(images), before / torch.tensor([2.0, 0.5]))
+    assert read_training(folder) == ({}, 5)
 
 
 def test_a_name_is_looked_up_under_classifiers(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +251,7 @@ def test_damaged_folders_are_refused_with_what_is_wrong(saved: Path) -> None:
     ("change", "message"),
     [
         ({"trunk": "both"}, "'shared' or 'separate'"),
-        ({"schema_version": 7}, "schema version 7; known is 1"),
+        ({"schema_version": 7}, "schema version 7; known are 1 and 2"),
         ({"attributes": ["Red"]}, "num_outputs 1, not 2"),
     ],
 )
@@ -280,13 +284,9 @@ def test_training_learns_what_can_be_seen_and_writes_a_card(tmp_path: Path, trun
     assert [file.name for file in tmp_path.iterdir() if file.suffix != ".lock"] == ["out"]
     card = card_of(out)
     assert card["mean_balanced_accuracy"] > 0.9
-    assert {key: card[key] for key in ("name", "trunk", "dataset", "num_train", "num_held_out")} == {
-        "name": "out",
-        "trunk": trunk,
-        "dataset": dataset.describe(),
-        "num_train": 86,
-        "num_held_out": 10,
-    }
+    expected = {"name": "out", "trunk": trunk, "dataset": dataset.describe(), "trained_on": dataset.describe()}
+    expected |= {"num_train": 86, "num_calibration": 5, "num_measured": 5, "measured_on": "held out"}
+    assert {key: card[key] for key in expected} == expected
     assert [entry["name"] for entry in card["attributes"]] == ["Red", "Bright"]
     assert (640, 640) in [entry[:2] for entry in shown]
     logits = predict(load_classifiers(out), dataset, np.arange(len(dataset)))
@@ -433,7 +433,7 @@ def test_data_that_classifiers_cannot_learn_from_is_refused(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"opened at 8x8, the classifiers take 16x16"):
         train_classifiers(dataset, preset("quick", resolution=16, attributes=("Red",)), tmp_path / "out")
     single = Dataset("one", "f", 8, dataset.images(slice(0, 1)), dataset.attributes, dataset.labels[:1])
-    with pytest.raises(DataError, match="1 image: training needs at least one to learn from"):
+    with pytest.raises(DataError, match="1 image: at least three are needed, one to learn from"):
         train_classifiers(single, settings(), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -446,10 +446,26 @@ def test_a_diverging_training_stops_and_leaves_no_output(tmp_path: Path) -> None
 
 def test_the_held_out_images_are_a_part_that_follows_from_the_seed() -> None:
     split = split_images(1000, 0.1, seed=1)
-    assert (len(split.train), len(split.held_out)) == (900, 100)
-    assert sorted([*split.train, *split.held_out]) == list(range(1000))
-    assert np.array_equal(split_images(1000, 0.1, seed=1).held_out, split.held_out)
-    assert not np.array_equal(split_images(1000, 0.1, seed=2).held_out, split.held_out)
+    assert [len(part) for part in split] == [900, 50, 50]
+    assert sorted(np.concatenate(split)) == list(range(1000))
+    again, other = split_images(1000, 0.1, seed=1), split_images(1000, 0.1, seed=2)
+    assert all(np.array_equal(*parts) for parts in zip(split, again, strict=True))
+    assert not np.array_equal(split.measured, other.measured)
+
+
+@pytest.mark.parametrize("held_out", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_every_part_of_a_tiny_set_has_an_image(count: int, held_out: float) -> None:
+    split = split_images(count, held_out, seed=0)
+    assert min(map(len, split)) >= 1
+    assert sorted(np.concatenate(split)) == list(range(count))
+
+
+def test_sets_too_small_to_split_are_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"2 images: at least three are needed.*one to calibrate with and one to measure"
+    ):
+        split_images(2, 0.1, seed=0)
 
 
 def test_every_pass_shows_every_image_once_in_another_order() -> None:
@@ -481,46 +497,3 @@ def test_mirrored_images_are_the_same_images_seen_in_a_mirror(tmp_path: Path) ->
         torch.equal(image, straight.flip(2) if m else straight) for image, m in zip(images, mirrored, strict=True)
     )
     assert 0 < sum(mirrored) < len(mirrored)
-
-
-# ------------------------------------------------------------------------------------------------------- the card
-
-
-def test_scores_of_perfect_useless_and_reversed_logits() -> None:
-    labels = np.array([1, 1, 1, -1])
-    assert score_attribute(labels * 2.0, labels) == {
-        "share": 0.75,
-        "accuracy": 1.0,
-        "balanced_accuracy": 1.0,
-        "auc": 1.0,
-        "weak": False,
-    }
-    useless = score_attribute(np.ones(4), labels)
-    assert (useless["accuracy"], useless["balanced_accuracy"], useless["auc"]) == (0.75, 0.5, 0.5)
-    assert useless["weak"]
-    assert score_attribute(-labels * 2.0, labels)["auc"] == 0.0
-
-
-def test_an_attribute_with_one_class_has_no_score_and_is_weak() -> None:
-    logits, labels = np.array([[1.0, 2.0], [-1.0, 3.0]]), np.array([[1, 1], [-1, 1]])
-    scores = score_attributes(logits, labels, ("A", "B"))
-    unknown = {"accuracy": None, "balanced_accuracy": None, "auc": None}
-    assert scores[1] == {"name": "B", "share": 1.0, **unknown, "weak": True}
-    assert mean_balanced_accuracy(scores) == 1.0
-    assert mean_balanced_accuracy(scores[1:]) is None
-
-
-def test_weak_means_below_seven_tenths() -> None:
-    labels = np.repeat([1, -1], 10)
-    for right, weak in ((3, True), (4, False)):  # balanced accuracy 0.65 and 0.7
-        logits = np.where(np.arange(20) < 10, 1.0, np.where(np.arange(20) < 10 + right, -1.0, 1.0))
-        assert score_attribute(logits, labels)["weak"] is weak
-
-
-def test_the_printed_table_has_the_best_attribute_first_and_the_unknown_last() -> None:
-    logits = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
-    labels = np.array([[1, 1, 1], [-1, -1, 1]])
-    table = card_table({"attributes": score_attributes(logits, labels, ("half", "all", "unknown"))})
-    assert list(table["name"]) == ["all", "half", "unknown"]
-    assert list(table.columns) == ["name", "share", "accuracy", "balanced_accuracy", "auc", "weak"]
-    assert math.isnan(table.loc[2, "auc"])

@@ -32,7 +32,7 @@ AFTER_INTERRUPT = {
     "demo": "; what was finished is kept, and the same command goes on from there",
     "sample": "; finished rows are kept, and the same command goes on from there",
     "train": "; the same command with --resume goes on from the newest snapshot",
-    "classifiers": "; the same command with --resume goes on from where training was last saved",
+    "classifiers": "; a training goes on from where it was last saved by the same command with --resume",
 }
 
 

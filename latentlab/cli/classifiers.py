@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from latentlab.cli.options import (
     Data,
     Device,
     Filter,
+    Json,
     NumImages,
     Seed,
     SkipBad,
@@ -20,7 +21,7 @@ from latentlab.cli.options import (
 )
 from latentlab.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, look at.")
+app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, measure, look at.")
 
 
 Preset = Literal["quick", "small", "paper"]
@@ -33,6 +34,10 @@ Trunk = Literal["separate", "shared"]
 
 Precision = Literal["float32", "bfloat16"]
 """Of the convolutions in training."""
+
+
+Sort = Literal["name", "share", "accuracy", "balanced_accuracy", "auc", "log_loss", "calibration_error", "temperature"]
+"""Columns of a card; attribute_classifiers/card.py."""
 
 
 @app.callback()
@@ -85,6 +90,7 @@ def train(
     from attribute_classifiers.network import read_card
     from attribute_classifiers.presets import preset as preset_config
     from attribute_classifiers.training import train_classifiers
+    from latentlab.cli.cards import print_card
     from latentlab.cli.display import progress_bar, say_skipped
     from latentlab.data import open_dataset
     from latentlab.distributed import team
@@ -138,40 +144,105 @@ def named(text: str) -> tuple[str, ...]:
 
 
 @app.command()
-def card(
+def evaluate(
     classifiers: Annotated[Path, typer.Argument(help="A classifier folder, or a name under classifiers/.")],
+    data: Annotated[str, typer.Option(help="Labelled images, in any form that `classifiers train` takes.")],
+    attributes: Annotated[
+        str | None, typer.Option(help="Which, such as Male,Smiling; all that classifiers and data have, if left out.")
+    ] = None,
+    num_images: NumImages = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take all images, even of the data that was trained on.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to write the card to.")] = None,
+    crop: Annotated[Crop, typer.Option(help="How images that are not square become so.")] = "auto",
+    filter: Filter = "box",  # noqa: A002
+    skip_bad: SkipBad = False,
+    without: Without = None,
+    as_json: Json = False,
+    seed: Annotated[int, typer.Option(help="Of the intervals.")] = 0,
+    device: Device = "auto",
 ) -> None:
-    """Show how good classifiers are, attribute by attribute.
+    """Measure classifiers on labelled images: their card on data of your choice.
+
+    On the data that they were trained on, the images that were held out are taken.
 
     \b
     Example:
-      latentlab classifiers card classifiers/quick
+      latentlab classifiers evaluate quick --data faces --attributes Male,Smiling
     """
+    import json
+
+    from attribute_classifiers.card import Training
+    from attribute_classifiers.evaluation import check_attributes, choose_images, common_attributes
+    from attribute_classifiers.evaluation import evaluate as measure
+    from attribute_classifiers.network import find_classifiers, load_classifiers
+    from latentlab.cli.cards import print_card, say_left_out, write_card
+    from latentlab.cli.display import progress_bar, say, say_skipped
+    from latentlab.data import open_dataset
+    from latentlab.files import refuse_existing
+
+    if out is not None:
+        refuse_existing(out)
+    folder = find_classifiers(classifiers)
+    loaded = load_classifiers(folder, device=torch_device(device))
+    asked = None if attributes is None else named(attributes)
+    check_attributes(loaded, asked or ())
+    with progress_bar("Reading images") as progress:
+        dataset = open_dataset(
+            data,
+            resolution=loaded.resolution,
+            crop=crop,
+            filter=filter,
+            skip_bad=skip_bad,
+            num_images=num_images,
+            missing=combination(without),
+            progress=progress,
+        )
+    say_skipped(dataset)
+    chosen = choose_images(folder, dataset, everything=everything)
+    if chosen.note:
+        say(chosen.note)
+    if asked is None:
+        say_left_out(loaded, dataset, common_attributes(loaded, dataset))
+    with progress_bar("Classifying images") as progress:
+        found = measure(
+            loaded,
+            dataset,
+            training=Training.read(folder),
+            rows=chosen.rows,
+            origin=chosen.origin,
+            attributes=asked,
+            seed=seed,
+            progress=progress,
+        )
+    if out is not None:
+        write_card(out, found)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_card(found)
+
+
+@app.command()
+def card(
+    classifiers: Annotated[Path, typer.Argument(help="A classifier folder, or a name under classifiers/.")],
+    sort: Annotated[Sort, typer.Option(help="The best come first by this.")] = "balanced_accuracy",
+    as_json: Json = False,
+) -> None:
+    """Show how good classifiers are, attribute by attribute, on the images that their training held out.
+
+    \b
+    Example:
+      latentlab classifiers card classifiers/quick --sort auc
+    """
+    import json
+
     from attribute_classifiers.network import find_classifiers, read_card
+    from latentlab.cli.cards import print_card
 
-    print_card(read_card(find_classifiers(classifiers)))
-
-
-def print_card(card: dict[str, Any]) -> None:
-    """The card as a table, the mean and the weak attributes below it."""
-    from attribute_classifiers.evaluation import card_table
-    from latentlab.cli.display import print_table
-
-    table = card_table(card)
-    print_table([*map(str, table.columns)], [[_cell(value) for value in row] for row in table.itertuples(index=False)])
-    mean = card["mean_balanced_accuracy"]
-    measured = [row for row in card["attributes"] if row["balanced_accuracy"] is not None]
-    unmeasured = [row["name"] for row in card["attributes"] if row["balanced_accuracy"] is None]
-    weak = [row["name"] for row in measured if row["weak"]]
-    print(f"{card['name']}: {card['trunk']} trunk, trained on {card['num_train']:,} images of "
-          f"{card['dataset']['name']}, measured on {card['num_held_out']:,} held out.")  # fmt: skip
-    print(f"Mean balanced accuracy {mean:.3f}." if mean is not None else "No attribute could be measured.")
-    print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}." if weak else "No attribute is weak (below 0.7).")
-    if unmeasured:
-        print(f"Not measured, because the held-out images show one class only: {', '.join(unmeasured)}.")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool | str):
-        return {"True": "weak", "False": ""}.get(str(value), str(value))
-    return "–" if value is None or value != value else f"{value:.3f}"
+    found = read_card(find_classifiers(classifiers))
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_card(found, sort)

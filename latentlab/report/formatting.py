@@ -37,6 +37,11 @@ def percent(fraction: float | None) -> str:
     return NONE if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.1f} %"
 
 
+def percent_interval(ci95: Sequence[float] | None) -> str:
+    """An interval of fractions as `[low, high]` in per cent, or an empty text where there is none."""
+    return "" if ci95 is None else f"[{100 * ci95[0]:.1f}, {100 * ci95[1]:.1f}]"
+
+
 def times(ratio: float) -> str:
     """A ratio as in `2.1 times`."""
     return f"{ratio:.2f} times" if ratio < 1.095 else f"{ratio:.1f} times" if ratio < 99.5 else f"{ratio:,.0f} times"

@@ -80,6 +80,8 @@ def _environment() -> Environment:
         "kind": sentences.kind,
         "count": formatting.count,
         "percent": formatting.percent,
+        "percent_interval": formatting.percent_interval,
+        "card_images": sentences.card_images,
         "plain": formatting.plain,
         "with_code": _with_code,
         "attribute": formatting.attribute,

@@ -148,7 +148,7 @@ def distance(result: MetricResult) -> str:
 
 def trunk_sentence(card: Mapping[str, Any]) -> str:
     """What the classifiers are where they are not the paper’s 40 networks trained one by one, else an empty text."""
-    dataset = card.get("dataset") or {}
+    dataset = card.get("trained_on") or card.get("dataset") or {}
     name = plain(dataset.get("name")) if isinstance(dataset, dict) else plain(dataset)
     if card.get("trunk") == "shared":
         return (
@@ -158,6 +158,14 @@ def trunk_sentence(card: Mapping[str, Any]) -> str:
     if not name.lower().startswith(PAPER_DATASETS):
         return f"Classifiers: {plain(card.get('name'))}, trained on {name} in place of CelebA-HQ."
     return ""
+
+
+def card_images(card: Mapping[str, Any]) -> str:
+    """How many images classifiers were trained on, calibrated with and measured on."""
+    if card.get("num_measured") is None:  # before temperatures, the images held out were all measured
+        return f"{count(card.get('num_train'))} to train, {count(card.get('num_held_out'))} held out"
+    calibrated = f"{count(card.get('num_calibration'))} to calibrate"
+    return f"{count(card.get('num_train'))} to train, {calibrated}, {count(card['num_measured'])} to measure"
 
 
 def weak_sentence(card: Mapping[str, Any]) -> str:

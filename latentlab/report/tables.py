@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from latentlab.report.comparison import attribute_counts
-from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, plain
+from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, percent_interval, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import ARXIV, TABLE_4
 from latentlab.report.rows import AttributeRow, Row, attribute_rows, entropy, main_rows, partial_score
@@ -77,11 +77,17 @@ def card_table(card: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"attribute": attribute(row["name"])}
-            | {measure.replace("_", " "): percent(row.get(measure)) for measure in measures}
+            | {measure.replace("_", " "): _with_interval(row, measure) for measure in measures}
+            | {"log loss": number(row.get("log_loss")), "calibration error": percent(row.get("calibration_error"))}
             | {"weak": "weak" if row.get("weak") else ""}
             for row in card["attributes"]
         ]
     )
+
+
+def _with_interval(row: Mapping[str, Any], measure: str) -> str:
+    """A fraction of a card in per cent, with its interval where the card has one."""
+    return f"{percent(row.get(measure))} {percent_interval(row.get('ci95', {}).get(measure))}".strip()
 
 
 def published_table() -> pd.DataFrame:
