@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from attribute_classifiers.evaluation import make_card, predict, score_attributes
-from attribute_classifiers.network import AttributeClassifiers, initialise, read_config, save_classifiers
+from attribute_classifiers.network import CONFIG, AttributeClassifiers, initialise, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
 from latentlab.checkpoint import write_tensors
 from latentlab.data import Dataset
@@ -63,7 +63,7 @@ def train_classifiers(
         progress: Told how many images have been shown, of how many, and the loss.
 
     Raises:
-        UsageError: the resolutions differ; a state to resume was made with other settings, images or seed.
+        UsageError: the resolutions differ; a state to resume was made with other settings, images, labels or seed.
         OutputExistsError: `out` exists (without `resume`), or an unfinished training of it does.
         DataError: the images have no labels, or not those of the attributes asked for.
         DivergenceError: a loss was not finite.
@@ -71,7 +71,7 @@ def train_classifiers(
     out = Path(out)
     targets = _targets(dataset, config)
     if resume and out.exists():
-        return _check_finished(out, config)
+        return _check_finished(out, config, dataset)
     refuse_existing(out)
     run = TrainingRun(dataset, config, targets, seed=seed, device=torch.device(device))
     state_file = out.with_name(f"{out.name}.training.safetensors")
@@ -82,7 +82,8 @@ def train_classifiers(
     logits = predict(classifiers.eval(), dataset, run.split.held_out, progress=progress)
     scores = score_attributes(logits, targets[run.split.held_out] * 2 - 1, config.attributes)
     card = make_card(classifiers, dataset, run.split, scores)
-    save_classifiers(out, classifiers, dataset=dataset.describe(), card=card)
+    data = {**dataset.describe(), "labels_sha256": dataset.labels_sha256}
+    save_classifiers(out, classifiers, dataset=data, card=card)
     state_file.unlink(missing_ok=True)
     return out
 
@@ -196,8 +197,8 @@ def _targets(dataset: Dataset, config: ClassifierConfig) -> np.ndarray:
     """The labels of the attributes asked for as float32 [N, A], 0 or 1; whatever is wrong with them is named."""
     if dataset.labels is None:
         raise DataError(
-            f"{dataset.name} has no labels: classifiers need the embedded faces ('faces') or a folder with "
-            "list_attr_celeba.txt and img_align_celeba/ as CelebA has them."
+            f"{dataset.name} has no labels: classifiers need the embedded faces ('faces'), a folder with "
+            "list_attr_celeba.txt and img_align_celeba/ as CelebA has them, or a file of labels (--labels)."
         )
     absent = [name for name in config.attributes if name not in dataset.attributes]
     if absent:
@@ -229,7 +230,8 @@ def _save_state(run: TrainingRun, path: Path) -> None:
     for index, moments in run.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": value.contiguous() for key, value in moments.items()}
     with atomic_file(path) as temporary:
-        write_tensors(tensors, temporary, {"steps_done": str(run.steps_done), "identity": _identity(run)})
+        texts = {"identity": _identity(run), "labels_sha256": str(run.dataset.labels_sha256)}
+        write_tensors(tensors, temporary, {"steps_done": str(run.steps_done), **texts})
 
 
 def _restore(run: TrainingRun, path: Path, *, resume: bool) -> None:
@@ -252,6 +254,12 @@ def _restore(run: TrainingRun, path: Path, *, resume: bool) -> None:
             f"{path} was made with other settings, images or another seed: resume with the same ones, or remove the "
             "file to start afresh."
         )
+    labels = str(run.dataset.labels_sha256)
+    if metadata.get("labels_sha256", labels) != labels:  # states of earlier versions do not have it
+        raise UsageError(
+            f"{path} was made with other labels of the same images: resume with the same ones, or remove the file to "
+            "start afresh."
+        )
     run.steps_done = int(metadata["steps_done"])
     run.classifiers.load_state_dict(_part(tensors, "model."))
     state = run.optimizer.state_dict()
@@ -263,10 +271,11 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _check_finished(out: Path, config: ClassifierConfig) -> Path:
+def _check_finished(out: Path, config: ClassifierConfig, dataset: Dataset) -> Path:
     finished, _ = read_config(out)
-    if finished != config:
-        raise OutputExistsError(
-            f"{out} holds classifiers with other settings and was left as it is: name another --out."
-        )
+    data = json.loads((out / CONFIG).read_text(encoding="utf-8"))["dataset"]
+    other_labels = data.get("labels_sha256", dataset.labels_sha256) != dataset.labels_sha256
+    if finished != config or other_labels:
+        what = "labels" if other_labels else "settings"
+        raise OutputExistsError(f"{out} holds classifiers with other {what} and was left as it is: name another --out.")
     return out

@@ -10,6 +10,7 @@ from latentlab.cli.options import (
     Data,
     Device,
     Filter,
+    Labels,
     NumImages,
     Seed,
     SkipBad,
@@ -37,6 +38,7 @@ def _group() -> None:
 @app.command()
 def train(
     data: Data = "faces",
+    labels: Labels = None,
     out: Annotated[Path | None, typer.Option(help="Folder to make; classifiers/PRESET if left out.")] = None,
     preset: Annotated[Preset, typer.Option(help="quick and small: for a CPU; paper: the paper's.")] = "quick",
     trunk: Annotated[
@@ -79,6 +81,7 @@ def train(
             resolution=config.network.resolution,
             crop=crop,
             filter=filter,
+            labels=labels,
             skip_bad=skip_bad,
             num_images=num_images,
             missing=combination(without),
