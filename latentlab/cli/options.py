@@ -21,8 +21,8 @@ Data = Annotated[
 Labels = Annotated[
     Path | None,
     typer.Option(
-        help="A .csv, .tsv or .parquet file with labels for --data: a column of file names, and any number of columns "
-        "of 1 and 0, 1 and -1, or true and false.",
+        help="A .csv, .tsv or .parquet file with labels for the images: a column of file names, and any number of "
+        "columns of 1 and 0, 1 and -1, or true and false."
     ),
 ]
 NumImages = Annotated[

@@ -1,6 +1,5 @@
 """One form for all images to train on, and the function that opens it from what a user typed."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from latentlab.data import celeba, decoding, embedded, layouts, loading, prepared
-from latentlab.data.labels import labels_from
+from latentlab.data.labels import labels_digest, labels_from
 from latentlab.errors import UsageError
 from latentlab.progress import Progress, silent
 
@@ -64,11 +63,8 @@ class Dataset:
 
     @property
     def labels_sha256(self) -> str | None:
-        """SHA-256 of the attributes' names, a line each, and of the labels, a byte each; None without labels."""
-        if self.labels is None:
-            return None
-        names = "".join(f"{name}\n" for name in self.attributes)
-        return hashlib.sha256(names.encode() + self.labels.astype(np.int8).tobytes()).hexdigest()
+        """SHA-256 of the attributes' names and the labels (`labels.labels_digest`); None without labels."""
+        return None if self.labels is None else labels_digest(self.attributes, self.labels)
 
     def describe(self) -> dict[str, str | int]:
         """What artefacts record about the images; what uses labels records `labels_sha256`, too."""
@@ -128,7 +124,7 @@ def open_dataset(
     label_file = None if labels is None else Path(labels)
     if str(spec) == EMBEDDED:
         if label_file is not None:
-            raise layouts.already_labelled("'faces'", label_file, "write the faces as files (`latentlab data faces`)")
+            raise layouts.already_labelled(f"'{EMBEDDED}'", label_file)
         return _open_faces(resolution, num_images, seed, missing, progress)
     if missing:
         raise UsageError(f"a missing combination of attributes can be asked of '{EMBEDDED}' only, not of {spec}.")
@@ -158,7 +154,7 @@ def find_prepared(path: Path, labels: Path | None = None) -> prepared.Prepared:
     if labels is None:
         return found
     if found.labels is not None:
-        raise layouts.already_labelled(path, labels, "prepare the images again with these")
+        raise layouts.already_labelled(path, labels, "prepare the images again with them")
     names, values = labels_from(labels, found.names + found.skipped, str(path))
     return replace(found, attributes=names, labels=values[: len(found.names)])
 

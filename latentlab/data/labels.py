@@ -1,5 +1,6 @@
 """A user's own labels: binary columns beside a column of file names, matched to the images one to one."""
 
+import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -41,6 +42,12 @@ def labels_from(path: Path | str, images: Sequence[str], where: str) -> tuple[tu
     files = cells.pop(_file_column(path, cells))
     signs = _signs(path, cells, files)
     return tuple(cells.columns), signs[_row_of_each(path, images, files, where)]
+
+
+def labels_digest(attributes: Sequence[str], labels: np.ndarray) -> str:
+    """SHA-256 of the attributes' names, a line each, and of the labels [N, A], one byte each."""
+    names = "".join(f"{name}\n" for name in attributes)
+    return hashlib.sha256(names.encode() + labels.astype(np.int8).tobytes()).hexdigest()
 
 
 def _file_column(path: Path, cells: pd.DataFrame) -> str:

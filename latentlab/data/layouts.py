@@ -61,7 +61,7 @@ def find_image_set(path: Path, labels: Path | None = None) -> ImageSet:
     layout = celeba.find_layout(path)
     if layout is not None:
         if labels is not None:
-            raise already_labelled(path, labels, f"with {layout.images} alone, or move {layout.attribute_file} away")
+            raise already_labelled(path, labels, f"move {layout.attribute_file} away")
         return _celeba(path, layout)
     found = ImageSet(path.resolve().name.removesuffix(".zip"), find_images(path))
     if labels is None:
@@ -82,9 +82,10 @@ def _celeba(path: Path, layout: celeba.Layout) -> ImageSet:
     return ImageSet(name, entries, names, labels, aligned=True, label_files=(layout.attribute_file,))
 
 
-def already_labelled(data: Path | str, labels: Path, advice: str) -> UsageError:
-    """The error for labels of images that have labels."""
-    return UsageError(f"--labels {labels}: {data} has labels already. Leave --labels out; for other labels, {advice}.")
+def already_labelled(data: Path | str, labels: Path, advice: str = "") -> UsageError:
+    """The error for labels of images that have labels; `advice` says what to do to use the other ones."""
+    other = f", or, to use these, {advice}" if advice else ""
+    return UsageError(f"--labels {labels}: {data} has labels already. Leave --labels out{other}.")
 
 
 def check_count(name: str, asked: int | None, there: int) -> None:
