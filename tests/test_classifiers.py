@@ -1,12 +1,15 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from attribute_classifiers import network as network_module
 from attribute_classifiers.attributes import CELEBA_ATTRIBUTES, OFFICIAL_ORDER
@@ -324,6 +327,36 @@ def test_outputs_and_unfinished_trainings_are_left_as_they_are(tmp_path: Path) -
     (tmp_path / "new.training.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="is damaged"):
         train_classifiers(dataset, config, tmp_path / "new", resume=True)
+
+
+def test_a_training_is_not_resumed_with_other_labels(tmp_path: Path) -> None:
+    dataset, config = bright_and_red(), settings()
+    other = replace(dataset, labels=dataset.labels[::-1].copy())
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(64))
+    with pytest.raises(UsageError, match="made with other labels of the same images"):
+        train_classifiers(other, config, tmp_path / "out", resume=True)
+    out = train_classifiers(dataset, config, tmp_path / "out", resume=True)
+    assert json.loads((out / "config.json").read_text())["dataset"]["labels_sha256"] == dataset.labels_sha256
+    with pytest.raises(OutputExistsError, match="classifiers with other labels"):
+        train_classifiers(other, config, tmp_path / "out", resume=True)
+
+
+def test_states_and_folders_without_a_digest_of_labels_are_still_resumed(tmp_path: Path) -> None:
+    dataset, config, state = bright_and_red(), settings(), tmp_path / "out.training.safetensors"
+    whole = train_classifiers(dataset, config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(64))
+    with safe_open(state, framework="pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != "labels_sha256"}
+    save_file(load_file(state), state, metadata)
+    out = train_classifiers(dataset, config, tmp_path / "out", resume=True)
+    assert (out / "classifiers.safetensors").read_bytes() == (whole / "classifiers.safetensors").read_bytes()
+    settings_file = out / "config.json"
+    content = json.loads(settings_file.read_text())
+    del content["dataset"]["labels_sha256"]
+    settings_file.write_text(json.dumps(content))
+    assert train_classifiers(dataset, config, tmp_path / "out", resume=True) == out
 
 
 def test_data_that_classifiers_cannot_learn_from_is_refused(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def refuse_without_index(entries: Sequence[Entry], table: pd.DataFrame, layout: 
     if all(CELEBA_NAME.fullmatch(row) for row in rows):
         raise DataError(
             f"{layout.images} holds images with numbers of CelebA-HQ ({listed(stems)}), but {layout.attribute_file} "
-            f"goes by CelebA's file names ({table.index[0]}, ...). Which belongs to which stands in CelebA-HQ's index only: "
-            f"put {INDEX_FILES[0]} (from the progressive GAN's CelebA-HQ files) or {INDEX_FILES[1]} (from "
+            f"goes by CelebA's file names ({table.index[0]}, ...). Which belongs to which stands in CelebA-HQ's index "
+            f"only: put {INDEX_FILES[0]} (from the progressive GAN's CelebA-HQ files) or {INDEX_FILES[1]} (from "
             "CelebAMask-HQ) beside the attribute file."
         )
 
