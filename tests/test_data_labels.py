@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from latentlab.cli import app
 from latentlab.data import open_dataset
+from latentlab.data.attributes import CELEBA_ATTRIBUTES
 from latentlab.data.decoding import Preparation
 from latentlab.data.prepared import read_prepared
 from latentlab.data.preparing import prepare
@@ -206,7 +207,7 @@ def test_images_of_one_name_and_two_endings_each_need_their_row(tmp_path: Path) 
         ("file,A\na.png,1\nb.png,NaN\nc.png,0\n", r"line 3: A of b\.png has no value"),
         (
             "file,A,B,C\na.png,1,x,y\nb.png,1,x,y\nc.png,1,1,1\n",
-            r"B of a\.png is 'x'.*Columns C are not binary, either",
+            r"B of a\.png is 'x'.*Columns C have a fault, too",
         ),
         ("file,A\n,1\nb.png,1\nc.png,1\n", r"line 2: no file is named in column 'file'"),
         ("file,A,A\na.png,1,1\nb.png,1,1\nc.png,1,1\n", r"csv: column 'A' occurs more than once"),
@@ -405,3 +406,16 @@ def test_show_tells_the_shares_of_the_embedded_faces_without_drawing_any() -> No
     few = open_dataset("faces", resolution=16, num_images=3)
     shown = [[name for name, value in zip(few.attributes, row, strict=True) if value > 0] for row in few.labels]
     assert [image["attributes"] for image in facts["first"]] == shown
+
+
+def test_classifiers_are_trained_on_labels_from_a_file(tmp_path: Path) -> None:
+    names = tuple(f"{number:02d}.png" for number in range(20))
+    values = np.random.default_rng(0).integers(0, 2, (20, 40))
+    file = tmp_path / "labels.parquet"
+    pd.DataFrame(values, columns=list(CELEBA_ATTRIBUTES)).assign(file=names).to_parquet(file)
+    images, out = folder(tmp_path, names), tmp_path / "classifiers"
+    options = ("--resolution", 8, "--images-shown", 32, "--device", "cpu", "--out", out)
+    code, _, error = ran("classifiers", "train", "--data", images, "--labels", file, *options)
+    assert code == 0, error
+    dataset = json.loads((out / "config.json").read_text())["dataset"]
+    assert dataset["labels_sha256"] == open_dataset(images, resolution=8, labels=file).labels_sha256

@@ -81,7 +81,7 @@ def _signs(path: Path, cells: pd.DataFrame, files: pd.Series) -> np.ndarray:
     faults = {name: _fault(cells[name], files) for name in cells.columns}
     wrong = [name for name in cells.columns if faults[name]]
     if wrong:
-        also = f" Columns {listed(wrong[1:])} are not binary, either." if len(wrong) > 1 else ""
+        also = f" Columns {listed(wrong[1:])} have a fault, too." if len(wrong) > 1 else ""
         raise DataError(
             f"{path}, {faults[wrong[0]]}. A column of labels holds {ALLOWED}: correct the values or remove the "
             f"column.{also}"
