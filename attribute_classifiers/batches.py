@@ -77,7 +77,7 @@ def binary_targets(dataset: Dataset, config: ClassifierConfig) -> np.ndarray:
     if dataset.labels is None:
         raise DataError(
             f"{dataset.name} has no labels: classifiers need the embedded faces ('faces'), a folder with "
-            "list_attr_celeba.txt and img_align_celeba/ as CelebA has them, or a file of labels."
+            "list_attr_celeba.txt and img_align_celeba/ as CelebA has them, or a file of labels (--labels)."
         )
     absent = [name for name in config.attributes if name not in dataset.attributes]
     if absent:

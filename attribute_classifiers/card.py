@@ -23,7 +23,7 @@ class Training:
     """What classifiers were made from.
 
     Attributes:
-        trained_on: `Dataset.describe()` of the data.
+        trained_on: `Dataset.describe()` of the data, and `labels_sha256`.
         num_train: Images trained on.
         num_calibration: Images that the temperatures were fitted on; None in the time before there were any.
     """

@@ -54,7 +54,7 @@ def restore_state(state: Path, learners: Sequence[Steps], *, identity: str) -> i
 
     Raises:
         CheckpointError: the state is damaged.
-        UsageError: it was made with other settings, images or another seed.
+        UsageError: it was made with other settings, images, labels or another seed.
     """
     steps_done = int(state.name)
     parts = [_open_part(path, identity) for path in sorted(state.glob("part-*"))]
@@ -94,8 +94,8 @@ def _open_part(path: Path, identity: str) -> safe_open:
         raise _damaged(path.parent, str(error)) from error
     if metadata.get("identity") != identity:
         raise UsageError(
-            f"{path.parent} was made with other settings, images or another seed: resume with the same ones, or remove "
-            f"{path.parent.parent} to start afresh."
+            f"{path.parent} was made with other settings, images, labels or another seed: resume with the same ones, "
+            f"or remove {path.parent.parent} to start afresh."
         )
     return part
 

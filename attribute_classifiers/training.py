@@ -22,7 +22,7 @@ from attribute_classifiers.batches import Batches, binary_targets
 from attribute_classifiers.card import Training
 from attribute_classifiers.evaluation import calibrate, evaluate
 from attribute_classifiers.learners import make_learners, together
-from attribute_classifiers.network import AttributeClassifiers, read_config, save_classifiers
+from attribute_classifiers.network import CONFIG, AttributeClassifiers, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
 from attribute_classifiers.split import split_images
 from attribute_classifiers.states import newest_state, restore_state, save_state, states_folder, weights_in
@@ -66,9 +66,9 @@ def train_classifiers(
         progress: Told how many images have been shown, of how many, and the loss.
 
     Raises:
-        UsageError: the resolutions differ; a state to resume was made with other settings, images or seed; there are
-            more processes than networks to share (separate) or images in a minibatch (shared); another process trains
-            `out`.
+        UsageError: the resolutions differ; a state to resume was made with other settings, images, labels or seed;
+            there are more processes than networks to share (separate) or images in a minibatch (shared); another
+            process trains `out`.
         OutputExistsError: `out` exists (without `resume`), or an unfinished training of it does.
         DataError: the images have no labels, or not those of the attributes asked for.
         DivergenceError: a loss was not finite.
@@ -77,7 +77,7 @@ def train_classifiers(
     targets = binary_targets(dataset, config)
     _check_team(config, team)
     if resume and out.exists():
-        return _check_finished(out, config)
+        return _check_finished(out, config, dataset=dataset, seed=seed)
     refuse_existing(out)
     run = TrainingRun(
         dataset, config, targets, seed=seed, device=torch.device(device), team=team, folder=states_folder(out)
@@ -112,7 +112,7 @@ class TrainingRun:
     @property
     def identity(self) -> str:
         """Everything that decides what a training does, as text; it may go on only from a state with the same."""
-        data = self.dataset.describe()
+        data = _described(self.dataset)
         return json.dumps({"config": self.config.model_dump(mode="json"), "dataset": data, "seed": self.seed})
 
     def restore(self, *, resume: bool) -> None:
@@ -174,11 +174,11 @@ def _finish(run: TrainingRun, out: Path, progress: Progress) -> None:
         network.load_state_dict(weights)
     classifiers.to(run.device).to(memory_format=torch.channels_last)
     calibrate(classifiers.eval(), run.dataset, run.split.calibration, progress=progress)
-    training = Training(run.dataset.describe(), len(run.split.train), len(run.split.calibration))
+    training = Training(_described(run.dataset), len(run.split.train), len(run.split.calibration))
     card = evaluate(
         classifiers, run.dataset, training=training, rows=run.split.measured, seed=run.seed, progress=progress
     )
-    save_classifiers(out, classifiers, dataset=run.dataset.describe(), card=card, seed=run.seed)
+    save_classifiers(out, classifiers, dataset=_described(run.dataset), card=card, seed=run.seed)
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
@@ -207,10 +207,20 @@ def _check_team(config: ClassifierConfig, team: Team) -> None:
         raise UsageError(f"{team.size} processes cannot share {most} {shared}: start at most {most}.")
 
 
-def _check_finished(out: Path, config: ClassifierConfig) -> Path:
+def _check_finished(out: Path, config: ClassifierConfig, *, dataset: Dataset, seed: int) -> Path:
+    """Refuse finished classifiers that another training made; what older folders do not record is not compared."""
     finished, _ = read_config(out)
-    if finished != config:
+    recorded = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+    found, wanted = {"seed": seed, **recorded}, _described(dataset)
+    differing = ["settings"] * (finished != config) + ["seed"] * (found["seed"] not in (seed, None))
+    for name, what in (("fingerprint", "images"), ("labels_sha256", "labels")):
+        differing += [what] * (found["dataset"].get(name, wanted[name]) != wanted[name])
+    if differing:
         raise OutputExistsError(
-            f"{out} holds classifiers with other settings and was left as it is: name another --out."
+            f"{out} holds classifiers with other {', '.join(differing)} and was left as it is: name another --out."
         )
     return out
+
+
+def _described(dataset: Dataset) -> dict[str, str | int | None]:
+    return {**dataset.describe(), "labels_sha256": dataset.labels_sha256}

@@ -52,6 +52,8 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         for inner in (*temporary.rglob("*"), temporary):
+            if inner.is_file():
+                inner.chmod(0o666 & ~_umask())  # libraries that write through temporary files leave them private
             _on_disk(inner)
         _put_in_place(temporary, path)
         _on_disk(path.parent)

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -198,6 +199,7 @@ def test_saved_classifiers_load_as_they_were(saved: Path) -> None:
     assert set(config) == keys
     assert config["weights_sha256"] == loaded.sha256
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    assert len({file.stat().st_mode for file in saved.iterdir()}) == 1  # who may read one may read all
     with pytest.raises(OutputExistsError):
         save_classifiers(saved, loaded, dataset={}, card={})
 
@@ -284,7 +286,12 @@ def test_training_learns_what_can_be_seen_and_writes_a_card(tmp_path: Path, trun
     assert [file.name for file in tmp_path.iterdir() if file.suffix != ".lock"] == ["out"]
     card = card_of(out)
     assert card["mean_balanced_accuracy"] > 0.9
-    expected = {"name": "out", "trunk": trunk, "dataset": dataset.describe(), "trained_on": dataset.describe()}
+    expected = {
+        "name": "out",
+        "trunk": trunk,
+        "dataset": dataset.describe(),
+        "trained_on": {**dataset.describe(), "labels_sha256": dataset.labels_sha256},
+    }
     expected |= {"num_train": 86, "num_calibration": 5, "num_measured": 5, "measured_on": "held out"}
     assert {key: card[key] for key in expected} == expected
     assert [entry["name"] for entry in card["attributes"]] == ["Red", "Bright"]
@@ -415,12 +422,40 @@ def test_outputs_and_unfinished_trainings_are_left_as_they_are(tmp_path: Path) -
         train_classifiers(dataset, config, tmp_path / "new", progress=KillAfter(64))
     with pytest.raises(OutputExistsError, match=r"unfinished training.*--resume"):
         train_classifiers(dataset, config, tmp_path / "new")
-    with pytest.raises(UsageError, match="made with other settings, images or another seed"):
+    with pytest.raises(UsageError, match="made with other settings, images, labels or another seed"):
         train_classifiers(dataset, config, tmp_path / "new", seed=9, resume=True)
     (part,) = (tmp_path / "new.training").glob("*/part-0-of-1.safetensors")
     part.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="is damaged"):
         train_classifiers(dataset, config, tmp_path / "new", resume=True)
+
+
+def test_a_training_is_not_resumed_with_other_labels(tmp_path: Path) -> None:
+    dataset, config = bright_and_red(), settings()
+    other = replace(dataset, labels=dataset.labels[::-1].copy())
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(64))
+    with pytest.raises(UsageError, match="made with other settings, images, labels or another seed"):
+        train_classifiers(other, config, tmp_path / "out", resume=True)
+    out = train_classifiers(dataset, config, tmp_path / "out", resume=True)
+    assert json.loads((out / "config.json").read_text())["dataset"]["labels_sha256"] == dataset.labels_sha256
+    with pytest.raises(OutputExistsError, match="classifiers with other labels"):
+        train_classifiers(other, config, tmp_path / "out", resume=True)
+
+
+def test_a_finished_training_is_not_taken_for_another(tmp_path: Path) -> None:
+    dataset, config = bright_and_red(), settings()
+    out = train_classifiers(dataset, config, tmp_path / "out")
+    darker = replace(dataset, fingerprint="e" * 64)
+    with pytest.raises(OutputExistsError, match="with other images and was left"):
+        train_classifiers(darker, config, out, resume=True)
+    with pytest.raises(OutputExistsError, match="with other settings, seed and was left"):
+        train_classifiers(dataset, settings(num_images=32), out, seed=1, resume=True)
+    settings_file = out / "config.json"
+    content = json.loads(settings_file.read_text())
+    del content["dataset"]["labels_sha256"], content["seed"]  # as earlier versions wrote it
+    settings_file.write_text(json.dumps(content))
+    assert train_classifiers(dataset, config, out, resume=True) == out
 
 
 def test_data_that_classifiers_cannot_learn_from_is_refused(tmp_path: Path) -> None:

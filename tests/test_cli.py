@@ -16,7 +16,7 @@ from latentlab.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "check"], ["train"], ["runs"],
+    ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
     ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
     ["separability"], ["ppl"], ["report"],
 ]  # fmt: skip

@@ -90,9 +90,12 @@ def test_check_prints_what_is_inside_and_fails_for_a_damaged_file(tmp_path: Path
 # ------------------------------------------------------------------------------------------------ the documentation
 
 
+def documentation() -> str:
+    return (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+
+
 def documented() -> list[list[str]]:
-    text = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", documentation(), re.DOTALL)
     return [line.split()[1:] for block in blocks for line in block.splitlines()]
 
 
@@ -107,6 +110,9 @@ def make_documented_sources() -> None:
     Path("celeba/list_attr_celeba.txt").write_text("1\nA B\n000001.jpg 1 -1\n")
     saved(Path("CelebAMask-HQ/CelebA-HQ-img/0.jpg"), 256, 256)
     Path("CelebAMask-HQ/CelebAMask-HQ-attribute-anno.txt").write_text("1\nA B\n0.jpg  1 -1\n")
+    saved(Path("celeba-hq/CelebA-HQ-img/0.jpg"), 256, 256)
+    Path("celeba-hq/list_attr_celeba.txt").write_text("2\nA B\n000001.jpg 1 -1\n119614.jpg -1 -1\n")
+    Path("celeba-hq/CelebA-HQ-to-CelebA-mapping.txt").write_text("idx orig_idx orig_file\n0 119613 119614.jpg\n")
     saved(Path("celeba-hq-png/00000.png"), 256, 256)
     saved(Path("ffhq/images1024x1024/00000/00000.png"), 1024, 1024)
     saved(Path("ffhq/thumbnails128x128/00000/00000.png"), 128, 128)
@@ -117,13 +123,17 @@ def make_documented_sources() -> None:
         archive.writestr("dataset.json", '{"labels": [["00000/img00000000.png", 2]]}')
     saved(Path("photos/holiday/one.jpeg"), 90, 70)
     Path("photos/holiday/two.jpeg").touch()
+    for name in ("0001.jpg", "0002.jpg", "more/0001.jpg"):
+        saved(Path("portraits") / name, 90, 70)
+    (table,) = re.findall(r"```csv\n(.*?)```", documentation(), re.DOTALL)
+    Path("portraits.csv").write_text(table)
 
 
 def test_every_command_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_documented_sources()
     commands = documented()
-    assert len(commands) == 11
+    assert len(commands) == 17
     for words in commands:
         if "--num-images" in words:
             words[words.index("--num-images") + 1] = "2"
@@ -131,3 +141,7 @@ def test_every_command_of_the_documentation_works(tmp_path: Path, monkeypatch: p
         assert (code, bool(printed)) == (0, True), (words, error)
     assert read_prepared(Path("celeba-128.h5")).attributes == ("A", "B")
     assert read_prepared(Path("photos-64.h5")).skipped == ("holiday/two.jpeg",)
+    assert np.array_equal(read_prepared(Path("celeba-hq-256.h5")).labels, [[-1, -1]])
+    portraits = read_prepared(Path("portraits-64.h5"))
+    assert portraits.attributes == ("Smiling", "Hat, any kind")
+    assert np.array_equal(portraits.labels, [[1, -1], [-1, -1], [1, 1]])

@@ -12,6 +12,7 @@ from latentlab.cli.options import (
     Device,
     Filter,
     Json,
+    Labels,
     NumImages,
     Seed,
     SkipBad,
@@ -48,6 +49,7 @@ def _group() -> None:
 @app.command()
 def train(
     data: Data = "faces",
+    labels: Labels = None,
     out: Annotated[Path | None, typer.Option(help="Folder to make; classifiers/PRESET if left out.")] = None,
     preset: Annotated[Preset, typer.Option(help="quick and small: for a CPU; paper: the paper's.")] = "quick",
     trunk: Annotated[
@@ -109,6 +111,7 @@ def train(
                 resolution=config.network.resolution,
                 crop=crop,
                 filter=filter,
+                labels=labels,
                 skip_bad=skip_bad,
                 num_images=num_images,
                 missing=combination(without),
@@ -147,6 +150,7 @@ def named(text: str) -> tuple[str, ...]:
 def evaluate(
     classifiers: Annotated[Path, typer.Argument(help="A classifier folder, or a name under classifiers/.")],
     data: Annotated[str, typer.Option(help="Labelled images, in any form that `classifiers train` takes.")],
+    labels: Labels = None,
     attributes: Annotated[
         str | None, typer.Option(help="Which, such as Male,Smiling; all that classifiers and data have, if left out.")
     ] = None,
@@ -194,6 +198,7 @@ def evaluate(
             resolution=loaded.resolution,
             crop=crop,
             filter=filter,
+            labels=labels,
             skip_bad=skip_bad,
             num_images=num_images,
             missing=combination(without),

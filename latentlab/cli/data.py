@@ -1,4 +1,4 @@
-"""`latentlab data`: the embedded faces as files, and images as one file that opens at once."""
+"""`latentlab data`: the embedded faces as files, images as one file that opens at once, and what a data set holds."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from latentlab.cli.options import Crop, Filter, Json, Seed, SkipBad, Without, combination
+from latentlab.cli.options import Crop, Filter, Json, Labels, Seed, SkipBad, Without, combination
 
-app = typer.Typer(no_args_is_help=True, help="Make data sets.")
+app = typer.Typer(no_args_is_help=True, help="Make data sets, and look at them.")
 
 LISTED = 20
 
@@ -54,6 +54,7 @@ def prepare(
     resolution: Annotated[int, typer.Option(help="A power of two from 8 to 1024.")],
     crop: Annotated[Crop, typer.Option(help="How images that are not square become so.")] = "auto",
     filter: Filter = "box",  # noqa: A002 (the name of the option)
+    labels: Labels = None,
     num_images: Annotated[int | None, typer.Option(help="Use only the first ones; all if left out.", min=1)] = None,
     skip_bad: SkipBad = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier file.")] = False,
@@ -63,6 +64,7 @@ def prepare(
     \b
     Example:
       latentlab data prepare ffhq/images1024x1024 --out ffhq-256.h5 --resolution 256 --filter lanczos
+      latentlab data prepare photos --labels photos.csv --out photos-64.h5 --resolution 64 --crop center
     """
     import time
 
@@ -76,12 +78,44 @@ def prepare(
             source,
             out,
             Preparation(resolution, crop, filter),
+            labels=labels,
             num_images=num_images,
             skip_bad=skip_bad,
             overwrite=overwrite,
             progress=progress,
         )
     _print_summary(made.summary(), seconds=f"{time.monotonic() - started:,.1f}")
+
+
+@app.command()
+def show(
+    data: Annotated[str, typer.Argument(help="`faces`, a folder or zip of images, CelebA, or a file of `prepare`.")],
+    labels: Labels = None,
+    as_json: Json = False,
+) -> None:
+    """Print how many images there are, of which sizes, and how often they have each attribute; decode none of them.
+
+    \b
+    Example:
+      latentlab data show celeba-hq
+      latentlab data show photos --labels photos.csv
+    """
+    from latentlab.cli.display import print_table, progress_bar
+    from latentlab.data.summary import summarise
+
+    with progress_bar("Reading headers") as progress:
+        facts = summarise(data, labels=labels, progress=progress)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    _print_facts(facts)
+    rows = [[row["name"], f"{row['positives']:,}", f"{row['share']:.3f}"] for row in facts["attributes"]]
+    if rows:
+        print_table(["attribute", "present", "share"], rows)
+    else:
+        print("no labels; --labels FILE gives some")
+    for image in facts["first"]:
+        print(f"{image['file']}: {', '.join(image['attributes']) or 'no attribute'}")
 
 
 @app.command()
@@ -103,6 +137,26 @@ def check(
         print(json.dumps(summary))
     else:
         _print_summary(summary, verified="yes")
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    """Name, number, sizes, unreadable files, and where labels come from, a line each."""
+    sizes = [f"{size} ({count:,})" for size, count in facts["sizes"].items()]
+    lines = {
+        "name": facts["name"],
+        "num_images": f"{facts['num_images']:,}",
+        "sizes": _some(sizes),
+        "unreadable": f"{len(facts['unreadable']):,} {_some(facts['unreadable'])}",
+        "labels": " through ".join(facts["label_files"]),
+        "labels_sha256": facts["labels_sha256"] or "",
+    }
+    for name, text in lines.items():
+        if text:
+            print(f"{name + ':':<20}{text}".rstrip())
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:LISTED]) + (f" and {len(texts) - LISTED:,} more" if len(texts) > LISTED else "")
 
 
 def _print_summary(summary: dict[str, Any], **more: str) -> None:

@@ -18,6 +18,13 @@ Data = Annotated[
     str,
     typer.Option(help="`faces` (the embedded ones), a folder or zip of images, CelebA, or a file of `data prepare`."),
 ]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="A .csv, .tsv or .parquet file with labels for the images: a column of file names, and any number of "
+        "columns of 1 and 0, 1 and -1, or true and false."
+    ),
+]
 NumImages = Annotated[
     int | None, typer.Option(help="Use only the first ones; all of a folder, or 30,000 embedded faces, if left out.")
 ]

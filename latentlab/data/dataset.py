@@ -1,12 +1,13 @@
 """One form for all images to train on, and the function that opens it from what a user typed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from latentlab.data import celeba, decoding, embedded, layouts, loading, prepared
+from latentlab.data.labels import labels_digest, labels_from
 from latentlab.errors import UsageError
 from latentlab.progress import Progress, silent
 
@@ -60,8 +61,13 @@ class Dataset:
         numbers = np.arange(len(self))[indices]
         return np.asarray(self.pixels[numbers])
 
+    @property
+    def labels_sha256(self) -> str | None:
+        """SHA-256 of the attributes' names and the labels (`labels.labels_digest`); None without labels."""
+        return None if self.labels is None else labels_digest(self.attributes, self.labels)
+
     def describe(self) -> dict[str, str | int]:
-        """What artefacts record about the data."""
+        """What artefacts record about the images; what uses labels records `labels_sha256`, too."""
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -79,6 +85,7 @@ def open_dataset(
     resolution: int,
     crop: str = "auto",
     filter: str = "box",  # noqa: A002 (named like the option)
+    labels: Path | str | None = None,
     num_images: int | None = None,
     seed: int = 0,
     missing: dict[str, bool] | None = None,
@@ -96,6 +103,8 @@ def open_dataset(
             the largest centred square, "auto" leaves square images alone and takes "celeba" for aligned CelebA.
         filter: How larger images are made smaller: "box" averages, "lanczos" is what StyleGAN's own data tools use.
             Prepared images keep the filter they have, and are box-filtered to lower resolutions.
+        labels: A CSV, TSV or Parquet file with labels for images that have none: a column of file names and any number
+            of binary columns (latentlab.data.labels).
         num_images: Take only the first ones; None for all there are, or 30,000 embedded faces.
         seed: Which embedded faces; files take no seed.
         missing: A combination of attribute values that the embedded faces shall lack, such as
@@ -106,19 +115,23 @@ def open_dataset(
 
     Raises:
         UsageError: an argument is not allowed.
-        DataError: the folder or file, its images or its attribute file cannot be used.
+        DataError: the folder or file, its images or its attribute file, or the labels cannot be used.
     """
     check_resolution(resolution)
     if num_images is not None and num_images < 1:
         raise UsageError(f"{num_images} images asked for: at least 1 is needed.")
     preparation = decoding.Preparation(resolution, crop, filter)
+    label_file = None if labels is None else Path(labels)
     if str(spec) == EMBEDDED:
+        if label_file is not None:
+            raise layouts.already_labelled(f"'{EMBEDDED}'", label_file)
         return _open_faces(resolution, num_images, seed, missing, progress)
     if missing:
         raise UsageError(f"a missing combination of attributes can be asked of '{EMBEDDED}' only, not of {spec}.")
     if prepared.is_prepared(Path(spec)):
-        return _open_prepared(Path(spec), preparation, num_images, progress)
-    return _open_images(Path(spec), preparation, num_images, skip_bad, progress)
+        return _open_prepared(find_prepared(Path(spec), label_file), preparation, num_images, progress)
+    images = layouts.find_image_set(Path(spec), label_file).first(num_images)
+    return _open_images(images, preparation, skip_bad, progress)
 
 
 def check_resolution(resolution: int) -> None:
@@ -128,6 +141,22 @@ def check_resolution(resolution: int) -> None:
             f"resolution {resolution} is not allowed: it must be a power of two "
             f"from {MIN_RESOLUTION} to {MAX_RESOLUTION}, such as 32 or 256."
         )
+
+
+def find_prepared(path: Path, labels: Path | None = None) -> prepared.Prepared:
+    """Read a file of prepared images, and labels for it where it has none, matched by the names it was made from.
+
+    Raises:
+        UsageError: labels are given for images that have some.
+        DataError: the file or the labels cannot be used.
+    """
+    found = prepared.read_prepared(path)
+    if labels is None:
+        return found
+    if found.labels is not None:
+        raise layouts.already_labelled(path, labels, "prepare the images again with them")
+    names, values = labels_from(labels, found.names + found.skipped, str(path))
+    return replace(found, attributes=names, labels=values[: len(found.names)])
 
 
 def _open_faces(
@@ -147,9 +176,8 @@ def _open_faces(
 
 
 def _open_images(
-    path: Path, preparation: decoding.Preparation, num_images: int | None, skip_bad: bool, progress: Progress
+    images: layouts.ImageSet, preparation: decoding.Preparation, skip_bad: bool, progress: Progress
 ) -> Dataset:
-    images = layouts.find_image_set(path).first(num_images)
     loaded = loading.load(images.entries, preparation, aligned=images.aligned, skip_bad=skip_bad, progress=progress)
     return Dataset(
         images.name,
@@ -165,9 +193,8 @@ def _open_images(
 
 
 def _open_prepared(
-    path: Path, preparation: decoding.Preparation, num_images: int | None, progress: Progress
+    found: prepared.Prepared, preparation: decoding.Preparation, num_images: int | None, progress: Progress
 ) -> Dataset:
-    found = prepared.read_prepared(path)
     prepared.refuse_other_preparation(found, preparation.crop, preparation.filter)
     pixels, fingerprint = prepared.open_pixels(
         found, resolution=preparation.resolution, num_images=num_images, progress=progress

@@ -23,6 +23,7 @@ def prepare(
     out: Path | str,
     preparation: Preparation,
     *,
+    labels: Path | str | None = None,
     num_images: int | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -34,20 +35,21 @@ def prepare(
         source: A folder (CelebA's layout gives labels) or a zip file of images.
         out: The file, ending in .h5.
         preparation: Crop, filter and resolution.
+        labels: A CSV, TSV or Parquet file with labels, as `open_dataset` takes it; they are written to `out`.
         num_images: Take only the first ones; None for all.
         skip_bad: Leave out what cannot be read, and record it.
         overwrite: Replace `out`.
         progress: Told how many images are ready.
 
     Raises:
-        UsageError: `out` exists or has another suffix, or `source` needs no preparing.
-        DataError: the images cannot be used, or the file cannot be written.
+        UsageError: `out` exists or has another suffix, or `source` needs no preparing or has labels already.
+        DataError: the images or labels cannot be used, or the file cannot be written.
     """
     source, out = Path(source), Path(out)
     check_resolution(preparation.resolution)
     _check_out(out, overwrite=overwrite)
     _check_source(source)
-    images = find_image_set(source).first(num_images)
+    images = find_image_set(source, None if labels is None else Path(labels)).first(num_images)
     found = survey(images.entries, preparation, aligned=images.aligned, progress=progress)
     total = len(images.entries)
     if found.bad and not skip_bad:  # nothing will be written: look for all that is wrong
