@@ -77,6 +77,7 @@ def sample(
         noise_mode=noise_mode,
         has_mapping=has_mapping(generator),
         datasets=("z", "w") + ("logits",) * (labeller is not None) + ("images",) * with_images,
+        resize=_resize(generator, labeller),
     )
     sampler = _Sampler(generator, labeller, settings=settings, device=torch.device(device), with_images=with_images)
     with writer_lock(out):
@@ -147,15 +148,14 @@ class _Sampler:
 
 
 def _fill(writer: StoreWriter, sampler: _Sampler, batch_size: int, progress: Progress) -> None:
-    total = writer.num_samples
-    while writer.rows_done < total:
-        end = min(writer.rows_done + writer.chunk_rows, total)
+    for chunk in writer.pending:
+        rows = writer.rows(chunk)
         batches = []
-        for start in range(writer.rows_done, end, batch_size):
-            stop = min(start + batch_size, end)
+        for start in range(rows.start, rows.stop, batch_size):
+            stop = min(start + batch_size, rows.stop)
             batches.append(sampler.rows(slice(start, stop)))
-            progress(stop, total)
-        writer.write_chunk({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
+            progress(stop, writer.num_samples)
+        writer.write_chunk(chunk, {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
 
 
 def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, int | tuple[int, ...]]) -> None:
@@ -176,6 +176,13 @@ def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, in
             f"{out} {state} with other settings: {'; '.join(differences)}. "
             "Use the same settings, name another --out, or remove the file."
         )
+
+
+def _resize(generator: GeneratorLike, labeller: Labeller | None) -> str:
+    """How images are brought to the labeller's resolution, in words."""
+    if labeller is None or labeller.resolution == generator.img_resolution:
+        return "none"
+    return f"box {generator.img_resolution} -> {labeller.resolution}"
 
 
 def _shrink_factor(size: int, resolution: int) -> int:
