@@ -21,9 +21,14 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
 
     This is the official convert_images_to_uint8: it rounds x * 127.5 + 127.5 half up.
     """
-    scaled = (images.detach().to(torch.float32) * 127.5 + 128).clamp(0, 255)
-    array: np.ndarray = scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    array: np.ndarray = quantized(images).cpu().numpy()
     return array
+
+
+def quantized(images: torch.Tensor) -> torch.Tensor:
+    """`to_uint8` as a tensor, where the images are."""
+    scaled = (images.detach().to(torch.float32) * 127.5 + 128).clamp(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def box_resize(images: torch.Tensor, resolution: int | None) -> torch.Tensor:

@@ -23,8 +23,8 @@ class GeneratorLike(Protocol):
     """A generator, in eval mode and on the device the caller names.
 
     `synthesis` also takes `noise=[one tensor [N, 1, H, W] per layer]` if it has the attribute `noise_shapes`, a list
-    of (H, W), empty for a network without noise inputs. Without that attribute it is taken to draw its own noise
-    from torch's global generator.
+    of (H, W), empty for a network without noise inputs. Such a generator may be called by several threads at once.
+    Without that attribute it is taken to draw its own noise from torch's global generator.
     """
 
     z_dim: int
@@ -74,26 +74,38 @@ def synthesize(
     seed: int,
     stream: str = "noise",
     noise_mode: NoiseMode = "random",
+    noise: list[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Images of one or more views [len(rows), num_ws, w_dim] per row; all views of a row share its noise.
 
     The noise of row i is a function of (seed, stream, i) alone. Generators that draw their own noise are run on
-    whole blocks of eight rows under a seed of the block, so that this holds for them, too.
+    whole blocks of eight rows under a seed of the block, so that this holds for them, too. `noise` is what `draw_noise`
+    gave, for callers that draw it ahead of time.
 
     Raises:
         UsageError: the images have another shape than the generator's attributes say.
     """
     if noise_mode != "random":
         images = _at_once(generator, views, noise_mode, None)
-    elif hasattr(generator.synthesis, "noise_shapes"):
-        shapes: list[tuple[int, int]] = generator.synthesis.noise_shapes
-        device = views[0].device
-        noise = [layer.to(device) for layer in sample_noise(seed, rows, shapes, stream=stream)] if shapes else None
-        images = _at_once(generator, views, noise_mode, noise)
+    elif takes_noise(generator):
+        drawn = noise or draw_noise(generator, rows, seed=seed, stream=stream)
+        layers = [layer.to(views[0].device, non_blocking=True) for layer in drawn]
+        images = _at_once(generator, views, noise_mode, layers or None)
     else:
         images = _foreign(generator, views, rows=rows, address=(seed, stream))
     _check_shape(generator, images[0])
     return images
+
+
+def takes_noise(generator: GeneratorLike) -> bool:
+    """Whether noise can be handed to the synthesis, so that it draws nothing from torch's global generator."""
+    return hasattr(generator.synthesis, "noise_shapes")
+
+
+def draw_noise(generator: GeneratorLike, rows: slice, *, seed: int, stream: str = "noise") -> list[torch.Tensor]:
+    """The noise [len(rows), 1, H, W] of every layer, on the CPU; none for a generator that has or takes none."""
+    shapes: list[tuple[int, int]] = getattr(generator.synthesis, "noise_shapes", [])
+    return sample_noise(seed, rows, shapes, stream=stream) if shapes else []
 
 
 @contextmanager

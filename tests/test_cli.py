@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = [
     ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
     ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
+    ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
     ["separability"], ["ppl"], ["report"],
 ]  # fmt: skip
 

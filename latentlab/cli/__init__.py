@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from latentlab.cli import classifiers, data, demo, ppl, report, runs, sample, separability, train
+from latentlab.cli import classifiers, data, demo, label, ppl, report, runs, sample, separability, store, train
 from latentlab.errors import LatentLabError
 from latentlab.files import DISK_FULL
 
@@ -21,6 +21,8 @@ PIPELINE = (
     "runs",
     "classifiers",
     "sample",
+    "label",
+    "store",
     "separability",
     "ppl",
     "report",
@@ -107,6 +109,8 @@ app.command("train", short_help="Train a generator.")(train.train)
 app.command("runs", short_help="List training runs.")(runs.runs)
 app.add_typer(classifiers.app, name="classifiers")
 app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
+app.command("label", short_help="Label samples with scores of your own.")(label.label)
+app.add_typer(store.app, name="store")
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
 app.command("report", short_help="Render results as a page and tables.")(report.report)

@@ -1,12 +1,13 @@
-"""LatentStore: the file run.h5 of samples z, w, logits with their provenance. docs/store.md is the specification.
+"""LatentStore: the file run.h5 of samples z, w, logits and more, with their provenance. docs/store.md specifies it.
 
-`form` knows the names and the rules, `reading` reads checked stores, `writing` writes them so that they survive being
-killed at any moment. Nothing outside this package knows how the file is laid out.
+`form` knows the names and the rules, `reading` reads checked stores, `writing` and `parts` write them so that they
+survive being killed at any moment; `checking`, `merging`, `labelling` and `exporting` are what `latentlab store` and
+`latentlab label` do. Nothing outside this package knows how the file is laid out.
 """
 
-from latentlab.store.form import StoreSettings
-from latentlab.store.reading import LatentStore, peek
-from latentlab.store.writing import CHUNK_ROWS, StoreWriter, create_store, resume_store, writer_lock
+from latentlab.store.form import CHUNK_ROWS, StoreSettings
+from latentlab.store.reading import LatentStore, describe, peek
+from latentlab.store.writing import StoreWriter, create_store, resume_store, writer_lock
 
 __all__ = [
     "CHUNK_ROWS",
@@ -14,6 +15,7 @@ __all__ = [
     "StoreSettings",
     "StoreWriter",
     "create_store",
+    "describe",
     "peek",
     "resume_store",
     "writer_lock",

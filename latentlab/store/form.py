@@ -1,19 +1,23 @@
 """The form of run.h5: names, root attributes, and the rules a file must keep to be used."""
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from latentlab.errors import StoreError
 
-SCHEMA_VERSION = 1
-ARRAYS = ("z", "w", "logits", "images")
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+ARRAYS = ("z", "w", "ws", "logits", "features", "images")
 """The datasets with one row per sample, in the order of the columns of `chunk_crc32`."""
+FORMS = {"ws": "[N, num_ws, w_dim]", "images": "[N, H, W, C]"}
+"""Those of more than two axes; the others are [N, width]."""
+CHUNK_ROWS = 256
 UNKNOWN = {"name": "unknown", "sha256": "unknown"}
 
 
@@ -22,7 +26,10 @@ class StoreSettings:
     """What decides the rows of a store; written into its root attributes.
 
     `has_mapping` is false where W is only normalised Z; `datasets` are those the file has (not an attribute).
-    `network` and `classifiers` are {"name": ..., "sha256": ...}; `classifiers` is None in a store without logits.
+    `network`, `classifiers` and `features` are {"name": ..., "sha256": ...}; `classifiers` is None in a store without
+    logits, `features` (who made the features) in one without features. `first_row` is the sample number of row 0.
+    `resize` says how images were brought to the classifiers, "none" if they were not. `sources` tells what a merged
+    or re-labelled store was made of.
     """
 
     num_samples: int
@@ -34,10 +41,19 @@ class StoreSettings:
     noise_mode: str
     has_mapping: bool = True
     datasets: tuple[str, ...] = ("z", "w", "logits")
+    first_row: int = 0
+    features: Mapping[str, str] | None = None
+    resize: str = "none"
+    sources: tuple[Mapping[str, Any], ...] = ()
 
     def differences(self, other: "StoreSettings") -> list[str]:
-        """One phrase per field that makes the rows differ; networks and classifiers are compared by their hashes."""
+        """One phrase per field that makes the rows differ; networks and the like are compared by their hashes.
+
+        An unknown `resize` counts as the same: schema 1 did not say.
+        """
         mine, theirs = _comparable(self), _comparable(other)
+        if "unknown" in (self.resize, other.resize):
+            del mine["resize"]
         return [f"{name} {mine[name]!r} instead of {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
 
 
@@ -64,9 +80,9 @@ def arrays_of(file: h5py.File) -> list[str]:
 def check_version(path: Path, file: h5py.File) -> None:
     """Refuse files of another schema version; one without a version comes from another tool and is accepted."""
     found = file.attrs.get("schema_version", SCHEMA_VERSION)
-    if found != SCHEMA_VERSION:
+    if found not in READABLE:
         raise StoreError(
-            f"{path} has schema version {found}, and this LatentLab reads version {SCHEMA_VERSION}: "
+            f"{path} has schema version {found}, and this LatentLab reads versions {READABLE[0]} to {READABLE[-1]}: "
             "use the version of LatentLab that wrote it, or sample again."
         )
 
@@ -77,37 +93,62 @@ def check_present(path: Path, file: h5py.File, needs: Sequence[str]) -> None:
     if not arrays_of(file):
         missing = list(needs) or ["z", "w"]
     if missing:
-        there = ", ".join(arrays_of(file)) or "none of z, w, logits, images"
+        there = ", ".join(arrays_of(file)) or f"none of {', '.join(ARRAYS)}"
         hint = " (sample with --classifiers to get logits)" if missing == ["logits"] else ""
         raise StoreError(f"{path} lacks {', '.join(missing)}{hint}; it holds {there}.")
     for name in arrays_of(file):
         if not isinstance(file[name], h5py.Dataset) or file[name].dtype.kind not in "fiub":
-            raise StoreError(f"{path}: {name} must be a dataset of numbers, [N, width] of float32.")
+            raise StoreError(f"{path}: {name} must be a dataset of numbers, {_form(name)} of float32.")
+        if name == "images" and file[name].dtype != np.uint8:
+            raise StoreError(f"{path}: images are {file[name].dtype}; they must be uint8, [N, H, W, C].")
 
 
 def check_shapes(path: Path, file: h5py.File) -> None:
-    """All row datasets must have the right number of axes and one number of rows, and names must match logits."""
+    """All row datasets must have the right number of axes and one number of rows; names and checksums must match."""
     shapes = {name: file[name].shape for name in arrays_of(file)}
     for name, shape in shapes.items():
-        axes = 4 if name == "images" else 2
-        if len(shape) != axes or not all(shape):
-            form = "[N, H, W, C]" if name == "images" else "[N, width]"
-            raise StoreError(f"{path}: {name} has the shape {list(shape)}; it must be {form} and not empty.")
+        if len(shape) != _form(name).count(",") + 1 or not all(shape):
+            raise StoreError(f"{path}: {name} has the shape {list(shape)}; it must be {_form(name)} and not empty.")
     if len({shape[0] for shape in shapes.values()}) > 1:
         rows = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
         raise StoreError(f"{path}: the datasets have different numbers of rows: {rows}.")
     names = file.attrs.get("attributes")
     if "logits" in shapes and names is not None and len(names) != shapes["logits"][1]:
         raise StoreError(f"{path}: logits has {shapes['logits'][1]} columns, but {len(names)} attributes are named.")
+    step = file.attrs.get("chunk_rows", CHUNK_ROWS)
+    if not isinstance(step, int | np.integer) or step < 1:
+        raise StoreError(f"{path}: chunk_rows is {step!r}; it must be a whole number of at least 1.")
+    chunks = -(-num_rows(file) // int(step))
+    for name, shape in {"chunk_crc32": (chunks, len(shapes)), "chunk_done": (chunks,)}.items():
+        if name in file and file[name].shape != shape:
+            raise StoreError(f"{path}: {name} has the shape {list(file[name].shape)}; it must be {list(shape)}.")
+
+
+def chunk_rows(file: h5py.File) -> int:
+    """Rows per chunk; other tools need not say."""
+    return int(file.attrs.get("chunk_rows", CHUNK_ROWS))
+
+
+def num_rows(file: h5py.File) -> int:
+    """N."""
+    return int(file[arrays_of(file)[0]].shape[0])
+
+
+def finished_rows(file: h5py.File) -> int:
+    """Rows of finished chunks; all rows of a file that keeps no account of them."""
+    if "chunk_done" in file:
+        done, step = file["chunk_done"][:] == 1, chunk_rows(file)
+        return int(done.sum()) * step - int(done[-1]) * (len(done) * step - num_rows(file))
+    if "rows_done" in file:
+        return int(file["rows_done"][()])
+    return num_rows(file) if file.attrs.get("complete", True) else 0
 
 
 def check_complete(path: Path, file: h5py.File) -> None:
     """Refuse unfinished stores; a file without the attribute `complete` counts as complete."""
     if not file.attrs.get("complete", True):
-        total = next(file[name].shape[0] for name in arrays_of(file))
-        done = int(file["rows_done"][()]) if "rows_done" in file else 0
         raise StoreError(
-            f"{path} is incomplete: {done} of {total} samples are there. "
+            f"{path} is incomplete: {finished_rows(file)} of {num_rows(file)} samples are there. "
             "Run `latentlab sample` again with the same options to finish it."
         )
 
@@ -120,7 +161,7 @@ def read_settings(file: h5py.File) -> StoreSettings:
     names = attrs.get("attributes", [f"attribute {column}" for column in range(width)])
     seed, psi = attrs.get("seed"), attrs.get("truncation_psi")
     return StoreSettings(
-        num_samples=file[arrays[0]].shape[0],
+        num_samples=num_rows(file),
         seed=None if seed is None else int(seed),
         network=_named(attrs.get("network")) or UNKNOWN,
         classifiers=classifiers,
@@ -129,17 +170,15 @@ def read_settings(file: h5py.File) -> StoreSettings:
         noise_mode=str(attrs.get("noise_mode", "unknown")),
         has_mapping=bool(attrs.get("has_mapping", True)),
         datasets=tuple(arrays),
+        first_row=int(attrs.get("first_row", 0)),
+        features=_named(attrs.get("features")) or (UNKNOWN if "features" in arrays else None),
+        resize=str(attrs.get("resize", "unknown")),
+        sources=tuple(json.loads(attrs.get("sources", "[]"))),
     )
 
 
-def sound_rows(file: h5py.File) -> int:
-    """Rows before the first finished chunk whose stored checksums do not hold."""
-    done, step = int(file["rows_done"][()]), int(file.attrs["chunk_rows"])
-    for chunk, stored in enumerate(file["chunk_crc32"][: -(-done // step)]):
-        rows = slice(chunk * step, min((chunk + 1) * step, done))
-        if any(zlib.crc32(file[name][rows]) != crc for name, crc in zip(arrays_of(file), stored, strict=True)):
-            return rows.start
-    return done
+def _form(name: str) -> str:
+    return FORMS.get(name, "[N, width]")
 
 
 def _named(attribute: Any) -> dict[str, str] | None:
@@ -156,6 +195,7 @@ def _named(attribute: Any) -> dict[str, str] | None:
 
 def _comparable(settings: StoreSettings) -> dict[str, Any]:
     fields = asdict(settings)
-    fields["network"] = settings.network["sha256"]
-    fields["classifiers"] = settings.classifiers and settings.classifiers["sha256"]
+    for name in ("network", "classifiers", "features"):
+        fields[name] = fields[name] and fields[name]["sha256"]
+    del fields["sources"]
     return fields
