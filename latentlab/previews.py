@@ -9,8 +9,8 @@ import torch
 from latentlab.checkpoint import load_generator, snapshots
 from latentlab.files import atomic_file
 from latentlab.images import to_uint8
-from latentlab.latents import lerp, sample_z, slerp
-from latentlab.protocols import GeneratorLike, has_mapping, synthesize
+from latentlab.latents import lerp, sample_z
+from latentlab.protocols import GeneratorLike, has_mapping, synthesize, walk_z
 
 NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
 
@@ -60,7 +60,7 @@ def _walk(generator: GeneratorLike, space: Literal["z", "w"], seed: int, device:
     z0, z1 = (sample_z(seed, rows, generator.z_dim, stream=name).to(device) for name in ("walk-z0", "walk-z1"))
     steps = torch.linspace(0, 1, NUM_STEPS).tolist()
     if space == "z":
-        views = [generator.mapping(slerp(z0, z1, step)) for step in steps]
+        views = [generator.mapping(walk_z(generator, z0, z1, step)) for step in steps]
     else:
         w0, w1 = generator.mapping(z0), generator.mapping(z1)
         views = [lerp(w0, w1, step) for step in steps]
