@@ -217,7 +217,8 @@ def test_noise_inputs_of_latentlabs_own_form_are_used():
     own = initialised(lambda: Generator(config), 0).eval()
     with torch.no_grad():
         for layer in own.synthesis.layers:
-            layer.noise_strength.fill_(0.1)
+            layer.noise_strength.fill_(0.3)
+        own.synthesis.to_rgb[-1].weight *= 0.3
     generator = wrap_generator(mapping=own.mapping, synthesis=own.synthesis, z_dim=4, w_avg=own.w_avg)
     ws = own.mapping(torch.randn(3, 4))
     with torch.inference_mode():
