@@ -64,6 +64,21 @@ def find(spec: str) -> Any:
     return found
 
 
+def moved(made: Any, spec: str, device: Any) -> Any:
+    """An object on a device, if it has a method `to`.
+
+    Raises:
+        UsageError: The method fails.
+    """
+    if not callable(getattr(made, "to", None)):
+        return made
+    try:
+        there = made.to(device)
+    except FAILURES as error:
+        raise UsageError(f"{spec}: moving it to {device} failed: {failure(error)}") from error
+    return made if there is None else there
+
+
 def failure(error: BaseException) -> str:
     """The kind and words of an exception, and the last line of the user's own code that it went through."""
     words = " ".join(str(error).split())

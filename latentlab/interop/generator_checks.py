@@ -49,7 +49,8 @@ def check_generator(
 
     Attributes, shapes, types and ranges; that images are a function of ws under noise_mode="const", that equal ws of
     a batch give equal images (so that their distance is 0), that no row depends on the others, that noise follows
-    torch's generator, and that nothing is in training mode. What is only suspicious becomes a warning.
+    torch's generator, and that nothing is in training mode (if something is, it is not called, since that may change
+    it). What is only suspicious becomes a warning.
 
     Args:
         generator: In eval mode, on `device`.
@@ -70,11 +71,11 @@ def check_generator(
 def examine_generator(generator: GeneratorLike, *, device: torch.device | str = "cpu") -> Examination:
     """What `check_generator` looks at, as lists; raises nothing."""
     found, device = Examination(), torch.device(device)
-    if _has_attributes(found, generator):
+    usable = _has_attributes(found, generator)
+    if _checked_modes(found, modules_in(generator)) and usable:
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.inference_mode(), full_precision():
             _look(found, generator, device)
-    _check_modes(found, generator)
     return found
 
 
@@ -309,19 +310,25 @@ def _check_noise(found: Examination, generator: GeneratorLike, ws: Tensor) -> No
 # ------------------------------------------------------------------------------------------------------- modules
 
 
-def _check_modes(found: Examination, generator: GeneratorLike) -> None:
-    """Modules in training mode: wrong where dropout or batch norm is among them, suspicious elsewhere."""
-    modules = modules_in(generator)
+def _checked_modes(found: Examination, modules: list[nn.Module]) -> bool:
+    """Note modules in training mode: wrong where dropout or batch norm is among them, which a call might change."""
     found.facts["parameters"] = sum(parameter.numel() for module in modules for parameter in module.parameters())
-    wrong = [name for module in modules for name in _training(module)]
+    wrong = training_problem(modules)
     if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        found.problems.append(f"{', '.join(wrong[:5])}{more}: in training mode; call .eval() on the network")
+        found.problems.append(wrong)
     elif any(module.training for module in modules):
         found.suspicions.append("its network is in training mode: call .eval() on it")
+    return not wrong
 
 
-def _training(module: nn.Module) -> Iterator[str]:
+def training_problem(modules: list[nn.Module]) -> str:
+    """Dropout and batch norm layers in training mode, named, and what to do; empty if there are none."""
+    layers = [name for module in modules for name in _training_layers(module)]
+    more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
+    return f"{', '.join(layers[:5])}{more}: in training mode; call .eval() on the network" if layers else ""
+
+
+def _training_layers(module: nn.Module) -> Iterator[str]:
     for name, layer in module.named_modules():
         if layer.training and isinstance(layer, _CHANGES_IN_TRAINING):
             yield f"{name or 'the module'} ({type(layer).__name__})"

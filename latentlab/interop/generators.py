@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from latentlab.errors import LatentLabError, UsageError
-from latentlab.interop.factories import FAILURES, failure, find, make
-from latentlab.interop.generator_checks import WHOLE_NUMBERS, check_generator
+from latentlab.interop.factories import FAILURES, failure, find, make, moved
+from latentlab.interop.generator_checks import WHOLE_NUMBERS, check_generator, training_problem
 from latentlab.interop.identity import content_sha256, device_of, modules_in
 from latentlab.latents import normalize, sample_z
 from latentlab.protocols import GeneratorLike, NoiseMode
@@ -160,6 +160,8 @@ def wrap_generator(
     given |= {"img_resolution": img_resolution, "img_channels": img_channels}
     _check_arguments(synthesis, mapping, given)
     name = name or str(getattr(synthesis, "__name__", type(synthesis).__name__)).replace("<lambda>", "generator")
+    if problem := training_problem(modules_in(mapping, synthesis)):  # a call might change the network
+        raise UsageError(f"wrap_generator: {problem}.")
     device = device_of(mapping, synthesis) if device is None else torch.device(device)
     generator = WrappedGenerator(mapping, z_dim=z_dim, normalize_z=normalize_z, name=name, sha256=sha256)
     asked = _has_parameter(synthesis, "noise_mode") if takes_noise_mode is None else takes_noise_mode
@@ -202,21 +204,6 @@ def make_generator(spec: str, *, device: torch.device) -> tuple[GeneratorLike, N
     else:
         sha256 = content_sha256(generator, source=find(spec))
     return generator, NetworkName(name=spec, sha256=sha256)
-
-
-def moved(made: Any, spec: str, device: torch.device) -> Any:
-    """An object on a device, if it has a method `to`.
-
-    Raises:
-        UsageError: The method fails.
-    """
-    if not callable(getattr(made, "to", None)):
-        return made
-    try:
-        there = made.to(device)
-    except FAILURES as error:
-        raise UsageError(f"{spec}: moving it to {device} failed: {failure(error)}") from error
-    return made if there is None else there
 
 
 # ------------------------------------------------------------------------------------------------------- probing
