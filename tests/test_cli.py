@@ -16,7 +16,7 @@ from latentlab.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "check"], ["train"], ["runs"],
+    ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "check"], ["train"], ["runs"], ["networks", "check"],
     ["classifiers", "train"], ["classifiers", "card"], ["sample"],
     ["separability"], ["ppl"], ["report"],
 ]  # fmt: skip

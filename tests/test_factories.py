@@ -158,7 +158,10 @@ def test_what_goes_wrong_is_said_without_a_traceback(spec, words):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import nowhere\n", r"importing broken failed: ModuleNotFoundError: No module named 'nowhere' .*line 1: import"),
+        (
+            "import nowhere\n",
+            r"importing broken failed: ModuleNotFoundError: No module named 'nowhere' .*line 1: import",
+        ),
         ("x = 1\ny = x / 0\n", r"importing broken failed: ZeroDivisionError: .*broken.py, line 2: y = x / 0\)"),
         ("def make(:\n", r"importing broken failed: SyntaxError: .*broken.py, line 1: def make\(:\)"),
     ],
@@ -195,7 +198,10 @@ def test_the_hash_is_of_the_weights():
         ("Bytes", r"gens:Bytes cannot be measured as it is:\n- images are uint8: return float32 in \[-1, 1\]"),
         ("NaN", r"gens:NaN cannot be measured as it is:\n- images have values that are not finite .*100.0% of them"),
         ("Stuck", r"gens:Stuck: moving it to cpu failed: RuntimeError: glued to the floor"),
-        ("module", r"(?s)gens:module cannot .*no attribute z_dim.*no attribute w_dim.*becomes a generator by latentlab"),
+        (
+            "module",
+            r"(?s)gens:module cannot .*no attribute z_dim.*no attribute w_dim.*becomes a generator by latentlab",
+        ),
         ("text", r"(?s)gens:text cannot be measured.*no function synthesis"),
     ],
 )

@@ -2,18 +2,21 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from latentlab.errors import LatentLabError, UsageError
+from latentlab.files import atomic_file
 from latentlab.interop.factories import FAILURES, failure, find, make, moved
 from latentlab.interop.generator_checks import WHOLE_NUMBERS, check_generator, training_problem
 from latentlab.interop.identity import content_sha256, device_of, modules_in
 from latentlab.latents import normalize, sample_z
-from latentlab.protocols import GeneratorLike, NoiseMode
+from latentlab.protocols import GeneratorLike, NoiseMode, has_mapping, normalizes_z
 from latentlab.results import NetworkName
 
 NUM_FOR_W_AVG = 10_000
@@ -194,6 +197,16 @@ def load_user_generator(spec: str, *, device: torch.device | str = "cpu") -> tup
     if getattr(generator, "checked_on", None) != device:
         check_generator(generator, device=device, name=spec)
     return generator, name
+
+
+def save_description(folder: Path, generator: GeneratorLike, network: NetworkName) -> None:
+    """Write generator.json, by which a report knows what a user's generator is (docs/architecture.md)."""
+    fields: dict[str, Any] = {"factory": network.name, "sha256": network.sha256}
+    fields |= {name: int(getattr(generator, name)) for name in WHOLE_NUMBERS}
+    fields |= {"normalizes_z": normalizes_z(generator)}
+    fields |= {} if has_mapping(generator) else {"mapping_layers": 0}
+    with atomic_file(folder / "generator.json") as temporary:
+        temporary.write_text(json.dumps({"schema_version": 1, "generator": fields}, indent=1) + "\n", encoding="utf-8")
 
 
 def make_generator(spec: str, *, device: torch.device) -> tuple[GeneratorLike, NetworkName]:

@@ -131,6 +131,11 @@ def wrap_labeller(
     return labeller
 
 
+def is_labeller_file(spec: str | Path) -> bool:
+    """Whether a name is that of an ONNX or TorchScript file, by its ending."""
+    return Path(spec).suffix.lower() in (ONNX, *TORCHSCRIPT)
+
+
 def load_labeller(spec: str | Path, *, device: torch.device | str = "cpu", channels: int = 3) -> Labeller:
     """The labeller that a name stands for, on `device`, checked.
 
@@ -146,7 +151,7 @@ def load_labeller(spec: str | Path, *, device: torch.device | str = "cpu", chann
         WeightsError: The file cannot be used, or onnxruntime is not installed.
     """
     device, path = torch.device(device), Path(spec)
-    if path.suffix.lower() in (ONNX, *TORCHSCRIPT):
+    if is_labeller_file(path):
         labeller: Labeller = _from_file(path, device)
     elif names_factory(str(spec)):
         labeller = _from_factory(str(spec), device)
