@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentlab.checkpoint import load_generator
+    from latentlab.interop.generator_checks import check_generator
+    from latentlab.interop.generators import wrap_generator
+    from latentlab.interop.labellers import load_labeller, wrap_labeller
     from latentlab.metrics.path_length import PathSettings, perceptual_path_length
     from latentlab.metrics.separability import linear_separability
     from latentlab.perceptual import FeatureDistance, lpips_distance
@@ -20,11 +23,15 @@ _HOMES = {
     "LatentStore": "latentlab.store",
     "MetricResult": "latentlab.results",
     "PathSettings": "latentlab.metrics.path_length",
+    "check_generator": "latentlab.interop.generator_checks",
     "linear_separability": "latentlab.metrics.separability",
     "load_generator": "latentlab.checkpoint",
+    "load_labeller": "latentlab.interop.labellers",
     "lpips_distance": "latentlab.perceptual",
     "perceptual_path_length": "latentlab.metrics.path_length",
     "sample": "latentlab.sampling",
+    "wrap_generator": "latentlab.interop.generators",
+    "wrap_labeller": "latentlab.interop.labellers",
 }
 
 __all__ = [
@@ -32,11 +39,15 @@ __all__ = [
     "LatentStore",
     "MetricResult",
     "PathSettings",
+    "check_generator",
     "linear_separability",
     "load_generator",
+    "load_labeller",
     "lpips_distance",
     "perceptual_path_length",
     "sample",
+    "wrap_generator",
+    "wrap_labeller",
 ]
 
 

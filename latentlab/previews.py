@@ -9,8 +9,8 @@ import torch
 from latentlab.checkpoint import load_generator, snapshots
 from latentlab.files import atomic_file
 from latentlab.images import to_uint8
-from latentlab.latents import lerp, sample_z, slerp
-from latentlab.protocols import GeneratorLike, has_mapping, synthesize
+from latentlab.latents import lerp, sample_z
+from latentlab.protocols import GeneratorLike, has_mapping, synthesize, walk_z
 
 NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
 
@@ -24,9 +24,16 @@ def refresh_previews(run: Path, *, seed: int = 0) -> None:
         save_previews(run / "previews.npz", generator, seed=seed, sha256=network.sha256)
 
 
-def save_previews(path: Path | str, generator: GeneratorLike, *, seed: int = 0, sha256: str) -> None:
+def save_previews(
+    path: Path | str,
+    generator: GeneratorLike,
+    *,
+    seed: int = 0,
+    sha256: str,
+    device: torch.device | str | None = None,
+) -> None:
     """Write previews.npz (docs/architecture.md) for a generator in eval mode; `sha256` says which weights it shows."""
-    arrays = render_previews(generator, seed=seed)
+    arrays = render_previews(generator, seed=seed, device=device)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, network_sha256=np.array(sha256), **arrays)
 
@@ -41,12 +48,15 @@ def previews_show(path: Path | str, sha256: str) -> bool:
 
 
 @torch.inference_mode()
-def render_previews(generator: GeneratorLike, *, seed: int = 0) -> dict[str, np.ndarray]:
+def render_previews(
+    generator: GeneratorLike, *, seed: int = 0, device: torch.device | str | None = None
+) -> dict[str, np.ndarray]:
     """uint8 arrays `samples` [N, H, W, C], `interpolation_z` and, with a mapping, `interpolation_w` [P, S, H, W, C].
 
-    No truncation; fresh noise for every sample, the same noise along a walk.
+    No truncation; fresh noise for every sample, the same noise along a walk. `device` is where the generator is; its
+    w_avg says so if left out.
     """
-    device = torch.device(generator.w_avg.device)
+    device = torch.as_tensor(generator.w_avg).device if device is None else torch.device(device)
     rows = slice(0, NUM_SAMPLES)
     ws = generator.mapping(sample_z(seed, rows, generator.z_dim, stream="preview").to(device))
     arrays = {"samples": to_uint8(synthesize(generator, [ws], rows=rows, seed=seed, stream="preview-noise")[0])}
@@ -60,7 +70,7 @@ def _walk(generator: GeneratorLike, space: Literal["z", "w"], seed: int, device:
     z0, z1 = (sample_z(seed, rows, generator.z_dim, stream=name).to(device) for name in ("walk-z0", "walk-z1"))
     steps = torch.linspace(0, 1, NUM_STEPS).tolist()
     if space == "z":
-        views = [generator.mapping(slerp(z0, z1, step)) for step in steps]
+        views = [generator.mapping(walk_z(generator, z0, z1, step)) for step in steps]
     else:
         w0, w1 = generator.mapping(z0), generator.mapping(z1)
         views = [lerp(w0, w1, step) for step in steps]

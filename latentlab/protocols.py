@@ -11,10 +11,12 @@ from typing import Any, Literal, Protocol
 import torch
 
 from latentlab.errors import UsageError
-from latentlab.latents import sample_noise
+from latentlab.latents import lerp, sample_noise, slerp
 from latentlab.randomness import derive_seed
 
 NoiseMode = Literal["random", "const", "none"]
+TO_FLOAT = "return float32 in [-1, 1] (0 to 255 becomes that when divided by 127.5, less 1)"
+"""What to do about images of integers."""
 FOREIGN_BLOCK = 8
 """Rows per synthesis call for generators that draw their own noise: the draw depends on the call's batch."""
 
@@ -25,6 +27,9 @@ class GeneratorLike(Protocol):
     `synthesis` also takes `noise=[one tensor [N, 1, H, W] per layer]` if it has the attribute `noise_shapes`, a list
     of (H, W), empty for a network without noise inputs. Such a generator may be called by several threads at once.
     Without that attribute it is taken to draw its own noise from torch's global generator.
+
+    Two more attributes may be left out: `has_mapping` (True), False where W is Z, and `normalizes_z` (True), False
+    where the length of z matters.
     """
 
     z_dim: int
@@ -66,6 +71,22 @@ def has_mapping(generator: GeneratorLike) -> bool:
     return bool(getattr(generator, "has_mapping", True))
 
 
+def normalizes_z(generator: GeneratorLike) -> bool:
+    """Whether only the direction of z matters, as in StyleGAN, whose mapping normalises z; assumed if not denied."""
+    return bool(getattr(generator, "normalizes_z", True))
+
+
+def walk_z(generator: GeneratorLike, z0: torch.Tensor, z1: torch.Tensor, t: torch.Tensor | float) -> torch.Tensor:
+    """Points of Z [N, z_dim] at `t` on the way from z0 to z1: by slerp, of unit length as in the official code.
+
+    A generator that does not normalise z has never seen points of unit length; there lengths are interpolated, too.
+    """
+    directions = slerp(z0, z1, t)
+    if normalizes_z(generator):
+        return directions
+    return directions * lerp(z0.norm(dim=-1, keepdim=True), z1.norm(dim=-1, keepdim=True), t)
+
+
 def synthesize(
     generator: GeneratorLike,
     views: Sequence[torch.Tensor],
@@ -83,7 +104,7 @@ def synthesize(
     gave, for callers that draw it ahead of time.
 
     Raises:
-        UsageError: the images have another shape than the generator's attributes say.
+        UsageError: the images have another shape than the generator's attributes say, or are integers.
     """
     if noise_mode != "random":
         images = _at_once(generator, views, noise_mode, None)
@@ -146,7 +167,7 @@ def _at_once(
     else:
         shared = [layer.repeat(len(views), 1, 1, 1) for layer in noise]
         images = generator.synthesis(ws, noise_mode=noise_mode, noise=shared)
-    return list(images.float().chunk(len(views)))
+    return list(_float32(images).chunk(len(views)))
 
 
 def _foreign(
@@ -169,7 +190,13 @@ def _seeded(generator: GeneratorLike, ws: torch.Tensor, seed: int) -> torch.Tens
     """One synthesis call under a seed; torch's global generators are put back afterwards."""
     with torch.random.fork_rng(devices=[ws.device] if ws.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return generator.synthesis(ws, noise_mode="random").float()
+        return _float32(generator.synthesis(ws, noise_mode="random"))
+
+
+def _float32(images: torch.Tensor) -> torch.Tensor:
+    if not images.is_floating_point():
+        raise UsageError(f"the generator's images are {str(images.dtype).removeprefix('torch.')}: {TO_FLOAT}.")
+    return images.float()
 
 
 def _check_shape(generator: GeneratorLike, images: torch.Tensor) -> None:

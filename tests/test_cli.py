@@ -17,7 +17,7 @@ from latentlab.errors import UsageError
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
-    ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
+    ["networks", "check"], ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
     ["separability"], ["ppl"], ["report"],
 ]  # fmt: skip

@@ -5,13 +5,29 @@ Nothing heavy is imported before a command runs, so that `latentlab --help` answ
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from latentlab.cli import classifiers, data, demo, label, ppl, report, runs, sample, separability, store, train
-from latentlab.errors import LatentLabError
+from latentlab.cli import (
+    classifiers,
+    data,
+    demo,
+    label,
+    network_commands,
+    ppl,
+    report,
+    runs,
+    sample,
+    separability,
+    store,
+    train,
+)
+from latentlab.errors import LatentLabError, LatentLabWarning
 from latentlab.files import DISK_FULL
 
 PIPELINE = (
@@ -19,6 +35,7 @@ PIPELINE = (
     "data",
     "train",
     "runs",
+    "networks",
     "classifiers",
     "sample",
     "label",
@@ -48,7 +65,8 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _plain_warnings():
+                return super().invoke(ctx)
         except LatentLabError as error:
             _complain(str(error))
             raise typer.Exit(error.exit_code) from None
@@ -63,6 +81,23 @@ class Boundary(TyperGroup):
             if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks for all
                 _complain(f"interrupted{AFTER_INTERRUPT.get(str(ctx.invoked_subcommand), '; nothing was changed')}.")
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """LatentLab's own warnings are one line in its words; others keep Python's form."""
+    before = warnings.formatwarning
+
+    def form(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        if issubclass(category, LatentLabWarning):
+            return f"latentlab: warning: {message}\n"
+        return before(message, category, *place, **more)
+
+    warnings.formatwarning = form
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _complain(message: str) -> None:
@@ -107,6 +142,7 @@ app.command("demo", short_help="The whole way from images to a report, in minute
 app.add_typer(data.app, name="data")
 app.command("train", short_help="Train a generator.")(train.train)
 app.command("runs", short_help="List training runs.")(runs.runs)
+app.add_typer(network_commands.app, name="networks")
 app.add_typer(classifiers.app, name="classifiers")
 app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
 app.command("label", short_help="Label samples with scores of your own.")(label.label)

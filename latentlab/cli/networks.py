@@ -1,4 +1,4 @@
-"""How commands find the network they are to measure, and where what they write goes."""
+"""How commands find the network and the labeller they are to use, and where what they write goes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,20 +8,57 @@ from latentlab.results import NetworkName
 if TYPE_CHECKING:
     import torch
 
-    from latentlab.networks import Generator
+    from latentlab.protocols import GeneratorLike, Labeller
 
 
-def open_network(spec: str | None, device: "torch.device") -> tuple["Generator", NetworkName, Path]:
-    """The network that `--network` names, or the newest run's; with its name and its network folder."""
+def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLike", NetworkName, Path]:
+    """The network that `--network` names, or the newest run's, on `device`; its name, and the folder it belongs to.
+
+    The folder is its network folder, or `user_folder` for a generator of the user's own.
+    """
     from latentlab.checkpoint import load_generator, network_folder, newest_run
     from latentlab.cli.display import say
+    from latentlab.interop.factories import names_factory
 
     if spec is None:
         run = newest_run()
         say(f"no --network was given: taking the newest run, {run}")
         spec = str(run)
+    if names_factory(spec):
+        from latentlab.interop.generators import load_user_generator
+
+        own, name = load_user_generator(spec, device=device)
+        return own, name, user_folder(spec)
     generator, name = load_generator(spec)
     return generator.to(device), name, network_folder(spec)
+
+
+def open_labeller(spec: str | None, device: "torch.device", *, channels: int = 3) -> "Labeller | None":
+    """The labeller that `--classifiers` names, or the newest classifiers; None for `none`.
+
+    Args:
+        spec: `none`, a classifier folder or a name under classifiers/, a file, or package.module:factory.
+        device: Where it computes.
+        channels: Of the images it will be shown.
+    """
+    from attribute_classifiers.network import load_classifiers, newest_classifiers
+    from latentlab.interop.factories import names_factory
+    from latentlab.interop.labellers import is_labeller_file, load_labeller
+
+    if spec == "none":
+        return None
+    if spec is None:
+        return load_classifiers(newest_classifiers(), device=device)
+    if names_factory(spec) or is_labeller_file(spec):
+        return load_labeller(spec, device=device, channels=channels)
+    return load_classifiers(spec, device=device)
+
+
+def user_folder(spec: str) -> Path:
+    """Where what is found out about package.module:factory goes: runs/package.module-factory."""
+    from latentlab.checkpoint import RUNS
+
+    return RUNS / spec.replace(":", "-")
 
 
 def beside(network: Path, name: str) -> Path:

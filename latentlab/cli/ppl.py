@@ -25,7 +25,11 @@ def ppl(
     space: Annotated[Space, typer.Option(help="z: slerp before the mapping; w: lerp after it.")] = "w",
     sampling: Annotated[Sampling, typer.Option(help="full: anywhere on the path; end: at its start.")] = "full",
     network: Annotated[
-        str | None, typer.Option(help="A run folder, a snapshot, or a name under runs/; the newest run if left out.")
+        str | None,
+        typer.Option(
+            help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
+            "left out."
+        ),
     ] = None,
     distance: Annotated[
         str,
@@ -46,7 +50,7 @@ def ppl(
 ) -> None:
     """Measure the perceptual path length by the official finite difference; lower is better.
 
-    Results are appended to the run's results.jsonl.
+    Results are appended to the run's results.jsonl, or to runs/package.module-factory/results.jsonl.
 
     \b
     Example:

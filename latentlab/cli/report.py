@@ -7,7 +7,9 @@ import typer
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, in the order to be shown.")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Run folders, or your own package.module:factory, in the order to be shown.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for index.html, tables.md and tables.csv.")] = Path("report"),
     classifiers: Annotated[
         list[str] | None, typer.Option(help="Classifiers whose cards to show; may be given several times.")
@@ -22,16 +24,34 @@ def report(
       latentlab report runs/traditional-0 runs/style-8 --classifiers classifiers/quick --out report
     """
     from attribute_classifiers.network import find_classifiers
-    from latentlab.previews import refresh_previews
     from latentlab.report import TITLE, read_card, read_run, render_report
 
-    for run in runs:
-        refresh_previews(run)
+    folders = [_refreshed(run) for run in runs]
     page = render_report(
-        [read_run(run) for run in runs],
+        [read_run(folder) for folder in folders],
         out,
         title=title or TITLE,
         cards=[read_card(find_classifiers(name)) for name in classifiers or []],
         overwrite=overwrite,
     )
     print(page)
+
+
+def _refreshed(run: str) -> Path:
+    """The folder that a run or a user's generator is reported from, its previews those of the network as it is now."""
+    from latentlab.interop.factories import names_factory
+    from latentlab.previews import previews_show, refresh_previews, save_previews
+
+    if not names_factory(run):
+        refresh_previews(Path(run))
+        return Path(run)
+    from latentlab.cli.networks import open_network
+    from latentlab.cli.options import torch_device
+    from latentlab.interop.generators import save_description
+
+    device = torch_device("auto")
+    generator, name, folder = open_network(run, device)
+    save_description(folder, generator, name)
+    if not previews_show(folder / "previews.npz", name.sha256):
+        save_previews(folder / "previews.npz", generator, sha256=name.sha256, device=device)
+    return folder

@@ -13,14 +13,23 @@ Noise = Literal["random", "const", "none"]
 
 def sample(
     network: Annotated[
-        str | None, typer.Option(help="A run folder, a snapshot, or a name under runs/; the newest run if left out.")
+        str | None,
+        typer.Option(
+            help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
+            "left out."
+        ),
     ] = None,
     classifiers: Annotated[
         str | None,
-        typer.Option(help="A classifier folder or a name under classifiers/, or `none`; the newest if left out."),
+        typer.Option(
+            help="A classifier folder, a name under classifiers/, FILE.onnx or FILE.pt (TorchScript) with FILE.json "
+            "beside it, your own package.module:factory, or `none`; the newest classifiers if left out."
+        ),
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Rows; the paper takes 200,000.", min=1)] = 20_000,
-    out: Annotated[Path | None, typer.Option(help="The store; run.h5 in the run folder if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The store; run.h5 in the run folder, or in runs/package.module-factory/.")
+    ] = None,
     noise: Annotated[Noise, typer.Option(help="random, as in every published measurement; const; none.")] = "random",
     truncation: Annotated[float, typer.Option(help="Truncation psi; 1 for none, as in every measurement.")] = 1.0,
     images: Annotated[bool, typer.Option("--images", help="Keep the images, too.")] = False,
@@ -36,16 +45,17 @@ def sample(
     Example:
       latentlab sample --network runs/style-8 --classifiers classifiers/quick --num-samples 20000
     """
-    from attribute_classifiers.network import load_classifiers, newest_classifiers
     from latentlab.cli.display import progress_bar, say
-    from latentlab.cli.networks import beside, open_network
+    from latentlab.cli.networks import beside, open_labeller, open_network
+    from latentlab.protocols import has_mapping
     from latentlab.sampling import sample as sample_store
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
-    labels = classifiers or str(newest_classifiers())
-    labeller = None if labels == "none" else load_classifiers(labels, device=chosen)
+    labeller = open_labeller(classifiers, chosen, channels=generator.img_channels)
     say(f"network {name.name}, classifiers {labeller.name if labeller else 'none'}")
+    if not has_mapping(generator):
+        say("this generator has no mapping network: its W is Z")
     path = out or beside(folder, "run.h5")
     with progress_bar("Sampling") as progress:
         sample_store(

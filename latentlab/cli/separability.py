@@ -58,6 +58,8 @@ def separability(
 
     spaces: tuple[Literal["z", "w"], ...] | None = None if space == "both" else (space,)
     with LatentStore.open(store, needs=("logits",)) as opened, progress_bar("Fitting SVMs", "attributes") as progress:
+        if not opened.settings.has_mapping:
+            say(f"this generator has no mapping network: W is Z{', so only Z is measured' * (space == 'both')}")
         measured = separability_results(
             opened,
             spaces=spaces,

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from latentlab.errors import DataError, UsageError
-from latentlab.latents import lerp, sample_z, slerp
+from latentlab.latents import lerp, sample_z
 from latentlab.metrics.bootstrap import REPLICATES, draw_counts, interval95
 from latentlab.perceptual import Distance
 from latentlab.progress import Progress, silent
-from latentlab.protocols import GeneratorLike, full_precision, has_mapping, synthesize
+from latentlab.protocols import GeneratorLike, full_precision, has_mapping, normalizes_z, synthesize, walk_z
 from latentlab.randomness import uniform_rows
 from latentlab.results import MetricResult, NetworkName
 
@@ -212,7 +212,7 @@ def _path_points(
     if settings.sampling == "full":
         t = torch.from_numpy(uniform_rows(seed, "ppl-t", rows, 1).astype(np.float32)).to(device)
     if settings.space == "z":
-        return [generator.mapping(slerp(z0, z1, step)) for step in (t, t + settings.epsilon)]
+        return [generator.mapping(walk_z(generator, z0, z1, step)) for step in (t, t + settings.epsilon)]
     w0, w1 = generator.mapping(z0), generator.mapping(z1)
     return [lerp(w0, w1, step[:, :, None]) for step in (t, t + settings.epsilon)]
 
@@ -233,7 +233,8 @@ def _check(
     if not 0 < settings.epsilon < 1:
         raise UsageError(f"epsilon is {settings.epsilon}; it must be above 0 and below 1 (published: 1e-4).")
     if settings.space == "w" and not has_mapping(generator):
-        raise UsageError("this generator has no mapping network, so its W is only normalised Z: measure space z.")
+        normalised = "normalised " if normalizes_z(generator) else ""
+        raise UsageError(f"this generator has no mapping network, so its W is only {normalised}Z: measure space z.")
     size = distance_size(generator.img_resolution, crop=settings.crop)
     if size < distance.min_size:
         cropped = f" after the face crop ({generator.img_resolution} before)" if settings.crop else ""
@@ -271,13 +272,19 @@ def _histogram(distances: np.ndarray) -> dict[str, list[float] | list[int]]:
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
+def _interpolation(generator: GeneratorLike, settings: PathSettings) -> str:
+    if settings.space == "w":
+        return "lerp"
+    return "slerp" if normalizes_z(generator) else "slerp, lengths interpolated"
+
+
 def _protocol(generator: GeneratorLike, distance: Distance, settings: PathSettings) -> dict[str, Any]:
     return {
         "space": settings.space,
         "sampling": settings.sampling,
         "epsilon": settings.epsilon,
         "method": "finite differences",
-        "interpolation": "slerp" if settings.space == "z" else "lerp",
+        "interpolation": _interpolation(generator, settings),
         "crop": "face" if settings.crop else "none",
         "image_size": distance_size(generator.img_resolution, crop=settings.crop),
         "distance": {"name": distance.name, "sha256": distance.sha256},

@@ -14,7 +14,13 @@ from latentlab.results import MetricResult, newest, read_results
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
 
-RUN_CONTENT = "a run folder has config.json and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
+CONFIGS = ("config.json", "generator.json")
+"""What a run folder says of its generator: a training's settings, or what a user's own generator is."""
+
+RUN_CONTENT = (
+    "a run folder has config.json (or generator.json, which `latentlab report package.module:factory` writes for a "
+    "generator of your own) and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,16 @@ class ReportRun:
     def newest(self) -> dict[str, MetricResult]:
         """The last result of each metric."""
         return newest(self.results)
+
+    @property
+    def factory(self) -> str | None:
+        """The package.module:factory of a user's own generator; None for a run of LatentLab's."""
+        return self.config.get("generator", {}).get("factory")
+
+    @property
+    def w_without_mapping(self) -> str:
+        """What W is where there is no mapping network."""
+        return "Z" if self.config.get("generator", {}).get("normalizes_z") is False else "Z, normalised"
 
     @property
     def depth(self) -> int | None:
@@ -80,14 +96,15 @@ def read_run(folder: Path | str) -> ReportRun:
         DataError: the folder is no run folder, or one of its files does not have the documented form.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
+    config = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+    if config is None:
         raise DataError(f"{folder} is no run folder: it has no config.json. Expected: {RUN_CONTENT}.")
     results = folder / "results.jsonl"
     grids = sorted((folder / "grids").glob("*.png"), key=lambda path: (path.stem.zfill(12), path.name))
     return ReportRun(
         name=folder.resolve().name,
         folder=folder,
-        config=_read_config(folder / "config.json"),
+        config=_read_config(config),
         stats=_read_stats(folder / "stats.jsonl"),
         results=read_results(results) if results.is_file() else [],
         previews=_read_previews(folder / "previews.npz"),

@@ -92,7 +92,8 @@ def main_rows(runs: Sequence[ReportRun]) -> list[Row]:
         for space in ("z", "w"):
             cells = {name: run.newest.get(metric.format(space)) for name, metric in COLUMNS.items()}
             empty = all(cell is None for cell in cells.values())
-            note = "no mapping network: W is Z, normalised" if space == "w" and run.depth == 0 and empty else ""
+            unmapped = space == "w" and run.depth == 0 and empty
+            note = f"no mapping network: W is {run.w_without_mapping}" if unmapped else ""
             rows.append(Row(run, space, cells, note))
     return rows
 

@@ -1,0 +1,94 @@
+"""Which weights an object of a user's computes with: its nn.Modules, wherever it holds them, and their hash."""
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Iterator
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from latentlab.files import file_sha256
+
+UNKNOWN = "unknown"
+_DEPTH = 8
+
+
+def modules_in(*values: Any) -> list[nn.Module]:
+    """The nn.Modules that objects are or hold: in attributes, containers, closures, and globals that functions use."""
+    seen: set[int] = set()
+    return [module for value in values for module in _walk(value, seen, _DEPTH)]
+
+
+def content_sha256(*values: Any, source: Any = None) -> str:
+    """SHA-256 of all parameters and buffers that objects hold; without any, of the file that defines `source`.
+
+    "unknown" if there is no such file either. Moving modules to another device changes nothing.
+    """
+    digest = hashlib.sha256()
+    tensors = [pair for module in modules_in(*values) for pair in _tensors(module)]
+    for name, tensor in tensors:
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest() if tensors else _source_sha256(source)
+
+
+def device_of(*values: Any) -> torch.device:
+    """Where the first tensor of the objects' modules is; the CPU if they have none."""
+    tensors = (tensor for module in modules_in(*values) for _, tensor in _tensors(module))
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _walk(value: Any, seen: set[int], depth: int) -> Iterator[nn.Module]:
+    if id(value) in seen or depth == 0 or isinstance(value, torch.Tensor | ModuleType | type):
+        return
+    seen.add(id(value))
+    if isinstance(value, nn.Module):
+        yield value
+        return
+    for inner in _held(value):
+        yield from _walk(inner, seen, depth - 1)
+
+
+def _held(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, FunctionType):
+        return _used(value)
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _used(function: FunctionType) -> list[Any]:
+    """What a function refers to from outside: its closure, its defaults, and globals."""
+    try:
+        found = inspect.getclosurevars(function)
+    except ValueError:  # a name of the closure that is not set yet
+        return []
+    return [*found.nonlocals.values(), *found.globals.values(), *(function.__defaults__ or ())]
+
+
+def _source_sha256(value: Any) -> str:
+    while isinstance(value, functools.partial):
+        value = value.func
+    routine = inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)
+    try:
+        path = inspect.getsourcefile(value if routine else type(value))
+    except TypeError:  # built in
+        return UNKNOWN
+    try:
+        return UNKNOWN if path is None else file_sha256(path)
+    except OSError:  # typed into an interpreter
+        return UNKNOWN
