@@ -42,6 +42,7 @@ class AttributeClassifiers(nn.Module):
     """
 
     temperature: Tensor
+    thread_safe = True  # several threads may call it at once
 
     def __init__(self, config: ClassifierConfig, *, name: str = "", sha256: str = "") -> None:
         super().__init__()

@@ -111,5 +111,6 @@ def _peers() -> Iterator[None]:
         reason = str(error).partition("\n")[0].partition(". ")[0].rpartition("] ")[2]
         raise LostProcessError(
             f"another process of this job has ended or cannot be reached ({reason}), so this one stops too. If its own "
-            "message does not say otherwise, the same command with --resume goes on from the newest snapshot."
+            "message does not say otherwise, the same command, with --resume where it has that option, goes on from "
+            "what was kept."
         ) from error

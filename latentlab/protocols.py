@@ -49,7 +49,10 @@ class GeneratorLike(Protocol):
 
 
 class Labeller(Protocol):
-    """Attribute classifiers: square images [N, C, R, R], nominally in [-1, 1] -> log-odds [N, A] (> 0 = present)."""
+    """Attribute classifiers: square images [N, C, R, R], nominally in [-1, 1] -> log-odds [N, A] (> 0 = present).
+
+    One that has the attribute `thread_safe` and there True may be called by several threads at once.
+    """
 
     name: str
     sha256: str

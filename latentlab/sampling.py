@@ -8,9 +8,10 @@ batch sizes round differently), and on a CPU each block with one thread, on as m
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import cast, get_args
 
 import numpy as np
@@ -146,6 +147,7 @@ class Sampler:
     features: ImageFeatures | None
     settings: StoreSettings
     device: torch.device
+    taking_turns: Lock = field(default_factory=Lock)
 
     def widths(self) -> dict[str, int | tuple[int, ...]]:
         """Values per row of each dataset."""
@@ -193,7 +195,7 @@ class Sampler:
     def _seen(self, images: Tensor) -> dict[str, Tensor]:
         found = {}
         if self.labeller is not None:
-            found["logits"] = self.labeller(box_resize(images, self.labeller.resolution)).float()
+            found["logits"] = self._labels(box_resize(images, self.labeller.resolution)).float()
         if "images" in self.settings.datasets or self.features is not None:
             if self.labeller is None and not torch.isfinite(images).all():  # else the logits would tell
                 raise DataError("the generator made images that are not finite.")
@@ -201,6 +203,12 @@ class Sampler:
         if self.features is not None:
             found["features"] = torch.from_numpy(self.features(found["images"].cpu().numpy()))
         return found
+
+    def _labels(self, images: Tensor) -> Tensor:
+        """Log-odds; a labeller that does not say that threads may share it is called by one at a time."""
+        assert self.labeller is not None
+        with nullcontext() if getattr(self.labeller, "thread_safe", False) else self.taking_turns:
+            return self.labeller(images)
 
 
 def _fill(out: Path, sampler: Sampler, batch_size: int, *, team: Team, progress: Progress) -> None:

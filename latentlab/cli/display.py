@@ -1,5 +1,6 @@
 """What long work and tables look like: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -97,8 +98,12 @@ class Lines:
 
 
 def say(words: str) -> None:
-    """A line for the person at the terminal, on standard error, so that standard output stays a result."""
-    print(words, file=sys.stderr, flush=True)
+    """A line for the person at the terminal, on standard error, so that standard output stays a result.
+
+    Of torchrun's processes the first speaks for all.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        print(words, file=sys.stderr, flush=True)
 
 
 def say_skipped(dataset: "Dataset") -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentlab.errors import UsageError
 from latentlab.results import NetworkName
 
 if TYPE_CHECKING:
     import torch
 
+    from latentlab.features import ImageFeatures
     from latentlab.protocols import GeneratorLike, Labeller
 
 
@@ -52,6 +54,28 @@ def open_labeller(spec: str | None, device: "torch.device", *, channels: int = 3
     if names_factory(spec) or is_labeller_file(spec):
         return load_labeller(spec, device=device, channels=channels)
     return load_classifiers(spec, device=device)
+
+
+def open_features(
+    spec: str | None, device: "torch.device", *, inception_weights: Path | None = None
+) -> "ImageFeatures | None":
+    """The network that `--features` names, `inception` or `classifier:NAME`; None for none.
+
+    Raises:
+        UsageError: The name has another form.
+        WeightsError: Inception's weights cannot be had.
+    """
+    if spec is None:
+        return None
+    from attribute_classifiers.network import load_classifiers
+    from latentlab.features import ClassifierFeatures, inception_features
+
+    kind, _, name = spec.partition(":")
+    if spec == "inception":
+        return inception_features(inception_weights, device=device)
+    if kind == "classifier" and name:
+        return ClassifierFeatures(load_classifiers(name, device=device), device=device)
+    raise UsageError(f"--features {spec}: expected `inception` or `classifier:NAME`, such as classifier:quick.")
 
 
 def user_folder(spec: str) -> Path:
