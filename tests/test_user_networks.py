@@ -202,5 +202,5 @@ def test_labellers_that_do_not_exist_are_named(inside):
     common = ("sample", "--network", "my_networks:plain", "--num-samples", 10, "--out", "x.h5", "--classifiers")
     assert "there is no file other.onnx" in run(*common, "other.onnx", code=2)
     assert "holds tiny" in run(*common, "nobody", code=2)
-    assert "there is no module other" in run(*common, "other:make", code=2)
+    assert "there is no module nobody" in run(*common, "nobody:make", code=2)
     assert not (inside / "x.h5").exists()
