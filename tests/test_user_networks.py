@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from attribute_classifiers.network import AttributeClassifiers, initialise, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
+from latentlab.checkpoint import save_generator
 from latentlab.cli import app
-from latentlab.networks import DiscriminatorConfig
+from latentlab.networks import DiscriminatorConfig, Generator, GeneratorConfig, initialised
 from latentlab.report import read_run
 from latentlab.report.rows import main_rows
 from latentlab.report.sentences import headline, kind, missing_parts
@@ -176,6 +177,16 @@ def test_check_says_what_fits(inside):
     assert found["sha256"] == json.loads(run("networks", "check", "my_networks:mapped", "--json"))["sha256"]
 
 
+def test_check_looks_at_runs_too(inside):
+    snapshot = inside / "runs/trained/snapshots/000000001"
+    snapshot.mkdir(parents=True)
+    shape = GeneratorConfig(resolution=16, fmap_base=32, fmap_max=4, z_dim=4, w_dim=4, mapping_fmaps=4)
+    save_generator(snapshot, initialised(lambda: Generator(shape), 0).eval(), {})
+    found = json.loads(run("networks", "check", "trained", "--json"))
+    assert (found["name"], found["fits"], found["facts"]["num_ws"]) == ("trained@000000001", True, 6)
+    assert "trained" in run("networks", "check", "untrained", code=2)
+
+
 def test_check_says_what_does_not_fit(inside):
     printed = run("networks", "check", "my_networks:broken", code=1)
     assert printed.startswith("my_networks:broken cannot be measured as it is:\n- it has no attribute z_dim")
@@ -202,5 +213,5 @@ def test_labellers_that_do_not_exist_are_named(inside):
     common = ("sample", "--network", "my_networks:plain", "--num-samples", 10, "--out", "x.h5", "--classifiers")
     assert "there is no file other.onnx" in run(*common, "other.onnx", code=2)
     assert "holds tiny" in run(*common, "nobody", code=2)
-    assert "there is no module other" in run(*common, "other:make", code=2)
+    assert "there is no module nobody" in run(*common, "nobody:make", code=2)
     assert not (inside / "x.h5").exists()
