@@ -1,7 +1,6 @@
 """Measuring classifiers on labelled images: which images, which attributes, and what the networks say of them."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +12,14 @@ from attribute_classifiers.calibration import fit_temperatures
 from attribute_classifiers.card import Origin, Training, make_card
 from attribute_classifiers.network import AttributeClassifiers, read_config, read_training
 from attribute_classifiers.split import split_images
+from latentlab.blocks import block_pool, block_rows, in_order
 from latentlab.data import Dataset
 from latentlab.errors import DataError, UsageError
 from latentlab.images import to_float
 from latentlab.progress import Progress, silent
 from latentlab.protocols import full_precision
 
-BATCH_SIZE = 100
-_BATCH_PIXELS = 2**22
+READING_THREADS = 2
 
 
 def predict(
@@ -28,8 +27,9 @@ def predict(
 ) -> np.ndarray:
     """Log-odds of the given images, float32 [len(rows), A].
 
-    Images are read while the networks work on those before. Every batch has the same size, the last one being filled
-    up, so that an image's numbers do not depend on how many others are asked for.
+    Images are read while the networks work on others: on a CPU a thread reads and classifies a block of them, on as
+    many blocks at once as there are cores. Every block has the same size, the last one being filled up, so that an
+    image's numbers depend neither on how many others are asked for nor on the number of threads.
 
     Raises:
         DataError: log-odds are not finite.
@@ -37,13 +37,28 @@ def predict(
     device = next(classifiers.parameters()).device
     classifiers.to(memory_format=torch.channels_last)
     logits = np.empty((len(rows), len(classifiers.attributes)), np.float32)
-    with torch.inference_mode(), full_precision():
-        done = 0
-        for images in _read_ahead(dataset, rows) if len(rows) else ():
-            count = min(len(images), len(rows) - done)
-            logits[done : done + count] = classifiers(images.to(device))[:count].cpu().numpy()
-            done += count
-            progress(done, len(rows), "images classified")
+    size = block_rows(dataset.resolution)
+    blocks = [slice(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+    on_cpu = device.type == "cpu"
+
+    def read(block: slice) -> Tensor:
+        images = to_float(dataset.images(rows[block]))
+        filled = torch.cat([images, images[-1:].expand(size - len(images), -1, -1, -1)])
+        return filled.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def classify(images: Tensor) -> Tensor:
+        return classifiers(images.to(device))
+
+    def work(block: slice) -> Tensor:
+        return classify(read(block)) if on_cpu else read(block)
+
+    workers = torch.get_num_threads() if on_cpu else READING_THREADS
+    with block_pool(workers) as pool, full_precision():
+        for block, found in in_order(pool, work, blocks, ahead=2 * workers):
+            values = found if on_cpu else classify(found)
+            logits[block] = values[: block.stop - block.start].cpu().numpy()
+            progress(block.stop, len(rows), "images classified")
     if not np.isfinite(logits).all():
         raise DataError(
             f"the classifiers '{classifiers.name}' made log-odds that are not finite: their weights are damaged, or "
@@ -186,21 +201,3 @@ def _labels(dataset: Dataset, rows: np.ndarray, names: Sequence[str]) -> np.ndar
     """int8 [len(rows), len(names)], -1 or 1."""
     assert dataset.labels is not None
     return dataset.labels[rows][:, [dataset.attributes.index(name) for name in names]]
-
-
-def _read_ahead(dataset: Dataset, rows: np.ndarray) -> Iterator[Tensor]:
-    """Batches of one size, float32 [B, 3, R, R], each read while the one before is used; the last one is filled up."""
-    size = max(1, min(BATCH_SIZE, _BATCH_PIXELS // dataset.resolution**2))
-
-    def read(start: int) -> Tensor:
-        images = to_float(dataset.images(rows[start : start + size]))
-        filled = torch.cat([images, images[-1:].expand(size - len(images), -1, -1, -1)])
-        return filled.contiguous(memory_format=torch.channels_last)
-
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(read, 0)
-        for start in range(size, len(rows) + size, size):
-            images = ahead.result()
-            if start < len(rows):
-                ahead = pool.submit(read, start)
-            yield images

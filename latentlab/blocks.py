@@ -2,14 +2,27 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
+
+import torch
 
 from latentlab.protocols import FOREIGN_BLOCK
 
 MOST_ROWS = 64
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+@contextmanager
+def block_pool(workers: int) -> Iterator[Executor]:
+    """A pool whose threads compute with one thread each; what waits in it is dropped when the block ends early."""
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def in_order(

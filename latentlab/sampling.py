@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentlab.blocks import block_rows, in_order
+from latentlab.blocks import block_pool, block_rows, in_order
 from latentlab.distributed import Team
 from latentlab.errors import DataError, OutputExistsError, StoreError, UsageError
 from latentlab.features import ImageFeatures
@@ -245,17 +245,13 @@ def _computing(
     blocks = [slice(start, start + size) for rows in numbers for start in range(rows.start, rows.stop, size)]
     on_cpu = sampler.device.type == "cpu"
     workers = DRAWING_THREADS if not on_cpu else torch.get_num_threads() if takes_noise(sampler.generator) else 1
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        ahead = workers + -(-batch_size // size)
-        with full_precision():
-            if on_cpu:
-                yield in_order(pool, sampler.compute, blocks, ahead=ahead)
-            else:
-                drawn = in_order(pool, sampler.inputs, blocks, ahead=ahead)
-                yield ((block, sampler.outputs(block, inputs)) for block, inputs in drawn)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    ahead = workers + -(-batch_size // size)
+    with block_pool(workers) as pool, full_precision():
+        if on_cpu:
+            yield in_order(pool, sampler.compute, blocks, ahead=ahead)
+        else:
+            drawn = in_order(pool, sampler.inputs, blocks, ahead=ahead)
+            yield ((block, sampler.outputs(block, inputs)) for block, inputs in drawn)
 
 
 @contextmanager
