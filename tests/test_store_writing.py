@@ -178,7 +178,7 @@ def test_stores_of_an_earlier_schema_cannot_be_continued(tmp_path):
         file["rows_done"] = 8
         file.attrs.modify("schema_version", 1)
     assert peek(path)[1:] == (8, False)
-    with pytest.raises(StoreError, match="schema version 1.* finish it with the version of LatentLab that wrote it"):
+    with pytest.raises(StoreError, match=r"schema version 1.* finish it with the version of LatentLab that wrote it"):
         resume_store(path).__enter__()
 
 
@@ -193,7 +193,7 @@ def test_a_full_disk_ends_in_a_clear_error_and_a_resumable_file(tmp_path):
         with largest_file(16):
             with pytest.raises(StoreError, match=r"run.h5 could not be written .* make room"):
                 writer.write_chunk(1, rows)
-            with pytest.raises(StoreError, match="new.h5 could not be written"):
+            with pytest.raises(StoreError, match=r"new.h5 could not be written"):
                 create_store(tmp_path / "new.h5", SETTINGS, {"z": 4, "w": 3, "logits": 2})
     assert peek(path)[1] == 4
     assert [child.name for child in tmp_path.iterdir()] == ["run.h5"]
