@@ -70,3 +70,33 @@ def test_a_shard_of_schema_1_can_be_merged_with_one_of_schema_2(tmp_path):
     assert (merged.num_samples, merged.first_row, merged.seed, merged.resize) == (20, 0, 3, "unknown")
     with LatentStore.open(tmp_path / "run.h5") as store:
         assert np.array_equal(store.z, np.tile(np.arange(40).reshape(10, 4), (2, 1)))
+
+
+def _blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ARCHIVES.parent.parent / "docs" / page).read_text(), re.DOTALL)
+
+
+def test_ten_lines_of_another_tool_write_a_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writing, reading = _blocks("store.md")
+    assert len([line for line in writing.splitlines() if line]) == 10
+    random = np.random.default_rng(0)
+    z, w, logits = (random.normal(size=(20, width)).astype(np.float32) for width in (4, 3, 2))
+    exec(writing, {"z": z, "w": w, "logits": logits, "network_sha256": "a" * 64, "classifiers_sha256": "b" * 64})
+    assert check_store("run.h5", network_sha256="a" * 64).findings == ()
+    with LatentStore.open("run.h5", needs=["z", "w", "logits"]) as store:
+        assert np.array_equal(store.z, z)
+        assert np.array_equal(store.logits, logits)
+        settings = store.settings
+    assert (settings.attributes, settings.seed, settings.first_row) == (("Male", "Smiling"), 0, 0)
+    assert settings.network == {"name": "ffhq", "sha256": "a" * 64}
+    assert settings.classifiers == {"name": "mine", "sha256": "b" * 64}
+    assert (settings.truncation_psi, settings.noise_mode, settings.resize) == (1.0, "random", "none")
+    exec(reading.replace("store.images", "# "), {})
+
+
+def test_the_specification_names_everything_in_a_store():
+    page = (ARCHIVES.parent.parent / "docs" / "store.md").read_text()
+    with h5py.File(ARCHIVES / "store-2.h5") as file:
+        for name in [*file, *file.attrs, "sources"]:
+            assert f"\n| `{name}` |" in page, name

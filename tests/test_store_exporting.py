@@ -121,7 +121,7 @@ def test_what_does_not_fit_a_format_is_named(tmp_path, run):
     with pytest.raises(UsageError, match="--datasets z,v: expected some of z, w, ws, logits, features, images"):
         export_store(run, out, format="npz", datasets=["z", "v"])
     plain = write(tmp_path / "plain.h5", SETTINGS)
-    with pytest.raises(StoreError, match="plain.h5 lacks images; it holds z, w, logits"):
+    with pytest.raises(StoreError, match=r"plain.h5 lacks images; it holds z, w, logits"):
         export_store(plain, out, format="png")
     growing = create(tmp_path / "growing.h5")
     with resume_store(growing), pytest.raises(StoreError, match="incomplete: 0 of 10"):

@@ -133,7 +133,7 @@ def test_wrong_use_changes_nothing(tmp_path):
         merge_stores([a, b], b)
     assert b.read_bytes() == before
     growing = write(tmp_path / "c.h5", replace(EVERYTHING, first_row=8), chunks=1)
-    with pytest.raises(StoreError, match="c.h5 is incomplete: 4 of 10"):
+    with pytest.raises(StoreError, match=r"c.h5 is incomplete: 4 of 10"):
         merge_stores([a, b, growing], tmp_path / "run.h5")
 
 
