@@ -333,7 +333,7 @@ def test_twenty_kills_at_random_moments_lose_no_finished_chunk(tmp_path):
         with python(WRITE_FOREVER, path) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0.0, 0.06))
+            time.sleep(moments.uniform(0.0, 0.06) if finished else 0.5)
             process.send_signal(signal.SIGKILL)
         settings, rows, complete = peek(path)
         assert (settings.num_samples, complete) == (3000, False)
