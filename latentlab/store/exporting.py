@@ -71,8 +71,10 @@ def _chosen(store: LatentStore, format: Format, datasets: Sequence[str] | None) 
             raise UsageError("--format png writes the images alone: leave --datasets out.")
         datasets = ["images"]
     asked = [name for name in DEFAULT if store.has(name)] if datasets is None else datasets
-    unknown = [name for name in asked if name not in ARRAYS]
-    if unknown or not asked:
+    if not asked:
+        there = ", ".join(store.settings.datasets)
+        raise UsageError(f"{store.path} holds neither z, w nor logits: say what to export with --datasets {there}.")
+    if any(name not in ARRAYS for name in asked):
         raise UsageError(f"--datasets {','.join(asked)}: expected some of {', '.join(ARRAYS)}, with commas between.")
     if format in ("parquet", "csv") and "images" in asked:
         raise UsageError(f"--format {format} has no place for images: use png, npz or npy.")

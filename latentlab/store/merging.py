@@ -22,7 +22,7 @@ def merge_stores(paths: Sequence[Path | str], out: Path | str, *, progress: Prog
     """Join stores of one network into a new one, a chunk at a time; returns what the new store says of itself.
 
     Stores of one seed are shards: in the order of their sample numbers they must follow each other without a gap, and
-    the result equals, byte by byte, the store of a single run, if every shard but the last is a whole number of chunks.
+    the result equals, byte by byte, the store of a single run (in chunks of 256 rows where theirs differ).
     Stores of several or unknown seeds are put behind each other as they are given: the result has no seed, its sample
     numbers begin at 0, and `sources` says what it was made of.
 

@@ -1,5 +1,6 @@
 """Reading stores of samples, with everything checked."""
 
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -124,12 +125,12 @@ class LatentStore:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where the samples come from, as written into what is made of them: file, settings, version that wrote it."""
-        fields = {name: value for name, value in asdict(self.settings).items() if name != "datasets"}
-        if not self.settings.sources:
-            del fields["sources"]
+        """Where the samples come from, as JSON writes it into what is made of them: file, settings, version."""
+        left_out = {"datasets"} if self.settings.sources else {"datasets", "sources"}
+        fields = {name: value for name, value in asdict(self.settings).items() if name not in left_out}
         written_by = str(self._file.attrs.get("latentlab_version", "unknown"))
-        return {"file": self.path.name, **fields, "latentlab_version": written_by}
+        plain: dict[str, Any] = json.loads(json.dumps(fields))
+        return {"file": self.path.name, **plain, "latentlab_version": written_by}
 
     def chunk(self, name: str, number: int) -> np.ndarray:
         """One chunk of a dataset: float32, or uint8 images; checked to be undamaged and finite.

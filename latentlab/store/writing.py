@@ -98,8 +98,7 @@ class StoreWriter:
         Raises:
             StoreError: chunks are missing, or the disk is full or cannot be written; the file stays resumable.
         """
-        with form.open_file(self.path) as file:
-            missing = int((file["chunk_done"][:] != 1).sum())
+        missing = self.num_chunks - os.pread(self._handle, self.num_chunks, self._offset["chunk_done"]).count(1)
         if missing:
             raise StoreError(f"{self.path}: {missing} of {self.num_chunks} chunks are not there yet; write them first.")
         try:
