@@ -10,9 +10,10 @@ import torch
 from fake_generator import NETWORK, FakeGenerator, FakeLabeller, matrix
 from processes import finish, start
 
-from latentlab.errors import DataError, OutputExistsError, UpsamplingWarning, UsageError
+from latentlab.errors import DataError, OutputExistsError, StoreError, UpsamplingWarning, UsageError
 from latentlab.latents import sample_z
 from latentlab.protocols import cuda_arithmetic, full_precision
+from latentlab.relabelling import label_images
 from latentlab.sampling import sample, shard_rows
 from latentlab.store import LatentStore, peek
 from latentlab.store.merging import merge_stores
@@ -215,6 +216,31 @@ def test_images_in_the_store_are_those_that_were_labelled(tmp_path):
         images = torch.from_numpy(store.images[:]).permute(0, 3, 1, 2).float() / 127.5 - 1
         labels = FakeLabeller()(torch.nn.functional.avg_pool2d(images, 2))
         assert (labels - torch.from_numpy(store.logits)).abs().median() < 1.0  # clipped and rounded
+
+
+def test_images_of_a_store_are_labelled_again(tmp_path):
+    class Other(FakeLabeller):
+        name, attributes = "other", ("only",)
+
+        def __call__(self, images):
+            return super().__call__(images)[:, 1:2]
+
+    path = run(tmp_path / "run.h5", num_samples=300, with_images=True, labeller=FakeLabeller())
+    before = path.read_bytes()
+    out = label_images(path, Other())
+    assert out == tmp_path / "run-other.h5"
+    with LatentStore.open(path) as old, LatentStore.open(out) as new:
+        assert new.settings.attributes == ("only",)
+        assert (new.settings.classifiers["name"], new.settings.resize) == ("other", "box 16 -> 8")
+        assert new.settings.sources[0]["classifiers"]["name"] == "fake-classifiers"
+        assert np.abs(new.logits[:, 0] - old.logits[:, 1]).mean() < 1.0
+        assert np.array_equal(new.z, old.z)
+        assert np.array_equal(new.images[:], old.images[:])
+    assert path.read_bytes() == before
+    with pytest.raises(OutputExistsError):
+        label_images(path, Other())
+    with pytest.raises(StoreError, match="lacks images"):
+        label_images(run(tmp_path / "bare.h5", num_samples=10), Other())
 
 
 def test_shards_joined_are_the_file_of_one_run(tmp_path):

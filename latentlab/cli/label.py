@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latentlab.cli.options import Device
 from latentlab.errors import UsageError
 
 
@@ -14,26 +15,62 @@ def label(
         Path | None,
         typer.Option(help="A .csv or .parquet file with a column `sample` and a column of scores per attribute."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The store to make; RUN-SCORES.h5 beside RUN if left out.")] = None,
+    classifiers: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of scores: what shall label the images of the store, as in `latentlab sample --classifiers`."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The store to make; beside RUN, RUN-SCORES.h5 or RUN-CLASSIFIERS.h5.")
+    ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="The scores are probabilities; they are log-odds if left out.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="What the classifiers are called; the name of the file of scores if left out.")
+        str | None, typer.Option(help="What the scores' maker is called; the name of the file if left out.")
     ] = None,
+    device: Device = "auto",
 ) -> None:
-    """Write a new store with scores of your own attribute model, joined by sample number, as its logits.
+    """Write a new store with other logits: scores of your own attribute model, or of classifiers that see its images.
+
+    Scores are joined by sample number.
 
     \b
     Example:
       latentlab label runs/style-8/run.h5 --scores scores.csv
+      latentlab label runs/style-8/run.h5 --classifiers mine.onnx
     """
     from latentlab.cli.display import progress_bar
     from latentlab.store.labelling import label_with_scores
 
-    if scores is None:
-        raise UsageError("nothing to label with: give --scores FILE.")
+    if (scores is None) == (classifiers is None):
+        raise UsageError("give either --scores FILE or --classifiers NAME: what shall label the samples.")
+    if classifiers is not None:
+        if probabilities or name is not None:
+            raise UsageError("--probabilities and --name belong to --scores.")
+        _label_images(run, classifiers, out, device)
+        return
+    assert scores is not None
     with progress_bar("Labelling", "rows") as progress:
         made = label_with_scores(run, scores, out, probabilities=probabilities, name=name, progress=progress)
     clipped = f"; {made.num_clipped:,} probabilities of 0 or 1 were clipped" if made.num_clipped else ""
     print(f"{made.path}: {made.num_samples:,} samples with scores of {', '.join(made.attributes)}{clipped}")
+
+
+def _label_images(run: Path, classifiers: str, out: Path | None, device: str) -> None:
+    from latentlab.cli.display import progress_bar
+    from latentlab.cli.networks import open_labeller
+    from latentlab.cli.options import torch_device
+    from latentlab.relabelling import label_images
+    from latentlab.store import LatentStore
+
+    chosen = torch_device(device)
+    with LatentStore.open(run, needs=["images"]) as store:
+        count, channels = len(store), store.images.shape[3]
+    labeller = open_labeller(classifiers, chosen, channels=channels)
+    if labeller is None:
+        raise UsageError("--classifiers none: name what shall label the images.")
+    with progress_bar("Labelling", "rows") as progress:
+        made = label_images(run, labeller, out, device=chosen, progress=progress)
+    print(f"{made}: {count:,} samples with labels by {labeller.name}: {', '.join(labeller.attributes)}")

@@ -1,7 +1,7 @@
 """Scores that somebody else's attribute model gave to the samples of a store, joined by sample number."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from latentlab.errors import DataError, UsageError
 from latentlab.files import file_sha256, refuse_existing
 from latentlab.progress import Progress, silent
-from latentlab.store.form import ARRAYS, StoreSettings
+from latentlab.store.form import ARRAYS
 from latentlab.store.reading import LatentStore
 from latentlab.store.writing import new_store
 
@@ -75,16 +75,8 @@ def label_with_scores(
         attributes, values = read_scores(scores, store.sample_numbers)
         logits, clipped = _log_odds(scores, attributes, values) if probabilities else (values, 0)
         logits = _single(scores, attributes, logits)
-        kept = [dataset for dataset in store.settings.datasets if dataset != "logits"]
-        settings = replace(
-            store.settings,
-            classifiers={"name": name or scores.stem, "sha256": file_sha256(scores)},
-            attributes=attributes,
-            datasets=tuple(dataset for dataset in ARRAYS if dataset in kept or dataset == "logits"),
-            resize="unknown",
-            sources=(store.provenance,),
-        )
-        _write(store, out, settings, logits=logits, kept=kept, progress=progress)
+        maker = {"name": name or scores.stem, "sha256": file_sha256(scores)}
+        write_relabelled(store, out, logits, attributes=attributes, classifiers=maker, progress=progress)
     return Labelled(out, attributes, len(logits), clipped)
 
 
@@ -182,15 +174,31 @@ def _single(path: Path, attributes: tuple[str, ...], values: np.ndarray) -> np.n
     return logits
 
 
-def _write(
+def write_relabelled(
     store: LatentStore,
     out: Path,
-    settings: StoreSettings,
-    *,
     logits: np.ndarray,
-    kept: list[str],
-    progress: Progress,
+    *,
+    attributes: tuple[str, ...],
+    classifiers: Mapping[str, str],
+    resize: str = "unknown",
+    progress: Progress = silent,
 ) -> None:
+    """Write a new store with the samples of another and these logits [N, A]; `sources` keeps what that one said.
+
+    Raises:
+        OutputExistsError: `out` exists already.
+        StoreError: the store cannot be read, or `out` not be written.
+    """
+    kept = [dataset for dataset in store.settings.datasets if dataset != "logits"]
+    settings = replace(
+        store.settings,
+        classifiers=classifiers,
+        attributes=attributes,
+        datasets=tuple(dataset for dataset in ARRAYS if dataset in kept or dataset == "logits"),
+        resize=resize,
+        sources=(store.provenance,),
+    )
     widths: dict[str, int | tuple[int, ...]] = {**{name: store.widths[name] for name in kept}}
     widths["logits"] = logits.shape[1]
     with new_store(out, settings, widths, chunk_rows=store.chunk_rows) as writer:
