@@ -12,14 +12,11 @@ from attribute_classifiers.calibration import fit_temperatures
 from attribute_classifiers.card import Origin, Training, make_card
 from attribute_classifiers.network import AttributeClassifiers, read_config, read_training
 from attribute_classifiers.split import split_images
-from latentlab.blocks import block_pool, block_rows, in_order
+from latentlab.blocks import block_rows, mapped
 from latentlab.data import Dataset
 from latentlab.errors import DataError, UsageError
 from latentlab.images import to_float
 from latentlab.progress import Progress, silent
-from latentlab.protocols import full_precision
-
-READING_THREADS = 2
 
 
 def predict(
@@ -39,26 +36,15 @@ def predict(
     logits = np.empty((len(rows), len(classifiers.attributes)), np.float32)
     size = block_rows(dataset.resolution)
     blocks = [slice(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
-    on_cpu = device.type == "cpu"
 
     def read(block: slice) -> Tensor:
         images = to_float(dataset.images(rows[block]))
         filled = torch.cat([images, images[-1:].expand(size - len(images), -1, -1, -1)])
         return filled.contiguous(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
-    def classify(images: Tensor) -> Tensor:
-        return classifiers(images.to(device))
-
-    def work(block: slice) -> Tensor:
-        return classify(read(block)) if on_cpu else read(block)
-
-    workers = torch.get_num_threads() if on_cpu else READING_THREADS
-    with block_pool(workers) as pool, full_precision():
-        for block, found in in_order(pool, work, blocks, ahead=2 * workers):
-            values = found if on_cpu else classify(found)
-            logits[block] = values[: block.stop - block.start].cpu().numpy()
-            progress(block.stop, len(rows), "images classified")
+    for block, found in mapped(classifiers, read, blocks, device=device):
+        logits[block] = found[: block.stop - block.start].numpy()
+        progress(block.stop, len(rows), "images classified")
     if not np.isfinite(logits).all():
         raise DataError(
             f"the classifiers '{classifiers.name}' made log-odds that are not finite: their weights are damaged, or "

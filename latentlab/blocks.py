@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import torch
 
-from latentlab.protocols import FOREIGN_BLOCK
+from latentlab.protocols import FOREIGN_BLOCK, full_precision
 
 MOST_ROWS = 64
+READING_THREADS = 2
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -23,6 +24,41 @@ def block_pool(workers: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def mapped(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    read: Callable[[Item], torch.Tensor],
+    items: Iterable[Item],
+    *,
+    device: torch.device,
+    workers: int | None = None,
+) -> Iterator[tuple[Item, torch.Tensor]]:
+    """What a network makes of each item's images, on the CPU, in order, under inference mode and full precision.
+
+    On a CPU a thread reads an item and runs the network on it, on as many items at once as torch has threads; on a GPU
+    threads read ahead.
+
+    Args:
+        network: On `device`; several threads call it at once unless `workers` is 1.
+        read: Makes an item's images, on the CPU.
+        items: What is read.
+        device: Where the network is.
+        workers: Threads; left out, as described.
+    """
+    on_cpu = device.type == "cpu"
+    workers = workers or (torch.get_num_threads() if on_cpu else READING_THREADS)
+
+    @torch.inference_mode()
+    def compute(images: torch.Tensor) -> torch.Tensor:
+        return network(images.to(device)).cpu()
+
+    def work(item: Item) -> torch.Tensor:
+        return compute(read(item)) if on_cpu else read(item)
+
+    with block_pool(workers) as pool, full_precision():
+        for item, found in in_order(pool, work, items, ahead=2 * workers):
+            yield item, found if on_cpu else compute(found)
 
 
 def in_order(

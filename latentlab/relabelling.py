@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentlab.blocks import block_rows
+from latentlab.blocks import block_rows, mapped
 from latentlab.errors import DataError
 from latentlab.files import refuse_existing
 from latentlab.images import box_resize, resize_note, to_float
 from latentlab.progress import Progress, silent
-from latentlab.protocols import Labeller, full_precision
+from latentlab.protocols import Labeller
 from latentlab.store import LatentStore
 from latentlab.store.labelling import write_relabelled
 
@@ -32,7 +32,7 @@ def label_images(
         labeller: On `device`; images are brought to its resolution by `box_resize`.
         out: The new store; left out, beside `run`, named RUN-LABELLER.h5.
         device: Where the labeller is.
-        progress: Told after every block of rows, which is read, and again as the new store is written.
+        progress: Told after every chunk of rows that is labelled, and again as the new store is written.
 
     Raises:
         OutputExistsError: the new store exists already.
@@ -56,19 +56,22 @@ def label_images(
     return out
 
 
-@torch.inference_mode()
 def _logits(store: LatentStore, labeller: Labeller, device: torch.device, progress: Progress) -> np.ndarray:
-    logits = np.empty((len(store), len(labeller.attributes)), np.float32)
     size = block_rows(store.images.shape[1])
-    with full_precision():
-        done = 0
-        for block in store.blocks(["images"]):
-            for start in range(0, len(block["images"]), size):
-                images = to_float(block["images"][start : start + size]).to(device)
-                found = labeller(box_resize(images, labeller.resolution)).float().cpu().numpy()
-                logits[done : done + len(found)] = found
-                done += len(found)
-                progress(done, len(store))
-    if not np.isfinite(logits).all():
+
+    def read(chunk: int) -> torch.Tensor:
+        return to_float(store.chunk("images", chunk)).contiguous(memory_format=torch.channels_last)
+
+    def label(images: torch.Tensor) -> torch.Tensor:
+        blocks = images.split(size)
+        return torch.cat([labeller(box_resize(block, labeller.resolution)).float() for block in blocks])
+
+    logits: list[np.ndarray] = []
+    workers = None if getattr(labeller, "thread_safe", False) else 1
+    for chunk, found in mapped(label, read, range(len(store.chunks)), device=device, workers=workers):
+        logits.append(found.numpy())
+        progress(store.chunks[chunk].stop, len(store))
+    whole = np.concatenate(logits)
+    if not np.isfinite(whole).all():
         raise DataError(f"the labeller {labeller.name} made log-odds that are not finite.")
-    return logits
+    return whole
