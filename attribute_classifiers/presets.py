@@ -100,6 +100,10 @@ PRESETS: dict[str, ClassifierConfig] = {
 }
 
 
+SEPARATE_LEARNING_RATE = 0.01
+"""Of presets made for a shared trunk, when networks are separate: at 0.05, networks of single attributes die."""
+
+
 def preset(
     name: str,
     *,
@@ -110,6 +114,8 @@ def preset(
     precision: str | None = None,
 ) -> ClassifierConfig:
     """The settings called `name`, with those that are given in place of its own.
+
+    With separate networks in place of a shared one, the learning rate is at most SEPARATE_LEARNING_RATE.
 
     Raises:
         UsageError: no preset of this name, or a value that is not allowed.
@@ -122,6 +128,8 @@ def preset(
         network["resolution"] = resolution
     if images_shown is not None:
         training["num_images"] = images_shown
+    if base.trunk == "shared" and trunk == "separate":
+        training["learning_rate"] = min(training["learning_rate"], SEPARATE_LEARNING_RATE)
     if precision is not None:
         training["precision"] = str(precision)
     try:

@@ -109,6 +109,9 @@ def test_presets_at_another_resolution_and_for_other_attributes() -> None:
     assert ClassifierConfig.model_validate(config.model_dump(mode="json")) == config
     forty = preset("quick", trunk="separate", images_shown=500)
     assert (forty.num_networks, forty.network.num_outputs, forty.training.num_images) == (40, 1, 500)
+    assert (forty.training.learning_rate, PRESETS["quick"].training.learning_rate) == (0.01, 0.05)
+    assert preset("paper", trunk="separate") == PRESETS["paper"]
+    assert preset("quick", precision="bfloat16").training.precision == "bfloat16"
     with pytest.raises(UsageError, match=r"'shared' or 'separate'.*'both' given"):
         preset("quick", trunk="both")
     with pytest.raises(UsageError, match=r"greater than or equal to 1 \(0 given\)"):
