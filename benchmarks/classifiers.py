@@ -10,13 +10,12 @@ with the memory settings of the command line for all; ratios are medians over th
 
 import argparse
 import os
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from common.turns import measured, table
 
 from attribute_classifiers.batches import Batches, binary_targets
 from attribute_classifiers.evaluation import predict
@@ -31,7 +30,6 @@ from latentlab.memory import keep_freed_memory
 
 STEPS = 10
 LABELLED = 512
-TURNS = 5
 
 
 class Ways:
@@ -109,20 +107,8 @@ class Ways:
 
 def compare(ways: dict[str, Callable[[], None]], images: int) -> list[list[str]]:
     """Images per second of each way, and its ratio to the first."""
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS + 1):
-        for name, work in ways.items():
-            started = time.perf_counter()
-            work()
-            if turn:  # the first is slower
-                speeds[name].append(images / (time.perf_counter() - started))
-    first = next(iter(speeds.values()))
-    rows = []
-    for name, found in speeds.items():
-        ratios = [one / other for one, other in zip(found, first, strict=True)]
-        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        rows.append([name, f"{statistics.median(found):,.1f}", f"{statistics.median(ratios):.2f}", spread])
-    return rows
+    speeds = measured(ways, images)
+    return table(speeds, next(iter(speeds.values())), digits=1)
 
 
 def main() -> None:

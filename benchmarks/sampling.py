@@ -11,13 +11,13 @@ turns within one process, with the memory settings of the command line for all; 
 import argparse
 import os
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from common.turns import measured, table
 
 from attribute_classifiers.network import AttributeClassifiers, initialise
 from attribute_classifiers.presets import preset
@@ -30,14 +30,13 @@ from trainers.config import DatasetRecord
 from trainers.presets import Choice, run_config
 
 BATCHES = (16, 64, 256)
-TURNS = 5
 
 
 class Networks:
     """Untrained networks of the quick presets; weights do not matter to speed."""
 
     def __init__(self, resolution: int, trunk: str, device: torch.device) -> None:
-        record = DatasetRecord(name="none", fingerprint="", num_images=1, resolution=resolution)
+        record = DatasetRecord(name="none", fingerprint="", num_images=1000, resolution=resolution)
         config = run_config(Choice(preset="quick"), dataset=record).generator
         self.generator = initialised(lambda: Generator(config), 0).eval().requires_grad_(False).to(device)
         classifiers = AttributeClassifiers(preset("quick", resolution=resolution, trunk=trunk))
@@ -67,18 +66,6 @@ class Networks:
         )
 
 
-def measure(ways: dict[str, Callable[[], None]], rows: int) -> dict[str, list[float]]:
-    """Rows per second of every way, turn by turn."""
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS + 1):
-        for name, work in ways.items():
-            started = time.perf_counter()
-            work()
-            if turn:  # the first is slower
-                speeds[name].append(rows / (time.perf_counter() - started))
-    return speeds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=32)
@@ -96,16 +83,11 @@ def main() -> None:
         for images in (False, True):
             name = f"latentlab sample{' --images' * images}"
             ways[name] = lambda images=images: networks.sample(options.rows, Path(folder), images=images)
-        speeds = measure(ways, options.rows)
+        speeds = measured(ways, options.rows)
     bare = [max(turn) for turn in zip(*(speeds[name] for name in ways if name.startswith("bare")), strict=True)]
-    rows = []
-    for name, found in speeds.items():
-        ratios = [one / other for one, other in zip(found, bare, strict=True)]
-        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        rows.append([name, f"{statistics.median(found):,.0f}", f"{statistics.median(ratios):.2f}", spread])
     where = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {options.device}, torch {torch.__version__}"
     title = f"{options.rows:,} rows at {options.resolution} px, {options.trunk} trunk ({where})"
-    print_table(["", "rows/s", "to the fastest bare loop", "range"], rows, title=title)
+    print_table(["", "rows/s", "to the fastest bare loop", "range"], table(speeds, bare), title=title)
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 

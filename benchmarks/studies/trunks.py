@@ -2,7 +2,7 @@
 
     latentlab sample --network N --classifiers shared --images --out a.h5
     latentlab label a.h5 --classifiers separate --out b.h5
-    python benchmarks/trunks.py a.h5 b.h5 [...]
+    python benchmarks/studies/trunks.py a.h5 b.h5 [...]
 
 The first store is what the others are compared with. For each of them: how many labels agree, the same for the half of
 the samples of which either is most confident (those that separability keeps), the correlation of the log-odds, and
