@@ -141,4 +141,6 @@ def preset(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"classifier preset '{name}': {first['msg']} ({first['input']!r} given).") from error
+        words = first["msg"].removeprefix("Value error, ")
+        given = f" ({first['input']!r} given)" if isinstance(first["input"], str | int | float) else ""
+        raise UsageError(f"classifier preset '{name}': {words}{given}.") from error

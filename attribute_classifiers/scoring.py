@@ -91,8 +91,8 @@ def bin_gaps(logits: np.ndarray, present: np.ndarray) -> np.ndarray:
     return gaps
 
 
-def calibrated_limit(logits: np.ndarray) -> float:
-    """What the calibration error of N images with these logits stays below in 97.5 % of cases if the true one is 0.
+def calibrated_error(logits: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the calibration error of N images with these logits if the true one is 0.
 
     A bin's sum of gaps is then nearly normal with variance sum p (1 - p), and its size has the half-normal
     distribution: mean sd sqrt(2 / pi), variance sd^2 (1 - 2 / pi).
@@ -100,7 +100,7 @@ def calibrated_limit(logits: np.ndarray) -> float:
     probability = expit(logits.astype(np.float64))
     variance = np.bincount(bins(logits), weights=probability * (1 - probability), minlength=NUM_BINS)
     mean, spread = np.sqrt(variance * 2 / np.pi).sum(), np.sqrt(variance.sum() * (1 - 2 / np.pi))
-    return float((mean + 1.96 * spread) / len(logits))
+    return float(mean / len(logits)), float(spread / len(logits))
 
 
 def score_attributes(
@@ -126,17 +126,19 @@ def score_attributes(
     drawn = np.concatenate(
         [_all_attributes(logits, labels, block) for block in resamples(len(logits), count, seed=seed)], 2
     )
-    limits = [calibrated_limit(column) for column in logits.T]
+    means, spreads = np.array([calibrated_error(column) for column in logits.T]).T
+    limits = means + 1.96 * spreads  # which 97.5 % of calibrated classifiers stay below
+    of_mean = float(means.mean() + 1.96 * np.sqrt((spreads**2).sum()) / len(names))  # as if errors were independent
     rows = []
     for k, (name, column) in enumerate(zip(names, labels.T, strict=True)):
-        measured = _with_intervals(values[k], drawn[k], limits[k])
+        measured = _with_intervals(values[k], drawn[k], float(limits[k]))
         row = {"name": name, "share": float((column > 0).mean()), **measured}
         balanced, low = row["balanced_accuracy"], (row["ci95"]["balanced_accuracy"] or [0.0])[0]
         rarer = min((column > 0).sum(), (column <= 0).sum())
         row["weak"] = balanced is None or balanced < WEAK_BELOW
         row["uncertain"] = bool(rarer < FEWEST or low <= 0.5)
         rows.append(row)
-    return rows, _with_intervals(_mean(values), _mean(drawn), float(np.mean(limits)))
+    return rows, _with_intervals(_mean(values), _mean(drawn), of_mean)
 
 
 def interval95(replicates: np.ndarray) -> list[float] | None:
@@ -168,7 +170,10 @@ def _mean(scores: np.ndarray) -> np.ndarray:
 
 
 def _with_intervals(values: np.ndarray, replicates: np.ndarray, limit: float) -> dict[str, Any]:
-    """Values [5] and replicates [5, B] as a dict of MEASURES and ci95; `limit` is `calibrated_limit`."""
+    """Values [5] and replicates [5, B] as a dict of MEASURES and ci95.
+
+    `limit` is what a calibrated classifier's error stays below.
+    """
     found = {name: float(value) if np.isfinite(value) else None for name, value in zip(MEASURES, values, strict=True)}
     intervals = dict(zip(MEASURES, map(interval95, replicates), strict=True))
     intervals["calibration_error"] = calibration_interval(float(values[-1]), replicates[-1], limit)

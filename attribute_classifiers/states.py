@@ -7,6 +7,7 @@ there. Any number of processes may go on from it.
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -29,24 +30,66 @@ def states_folder(out: Path) -> Path:
 
 def newest_state(folder: Path) -> Path | None:
     """The newest state whose parts are all there, or None."""
-    complete = [state for state in folder.glob("[0-9]*") if _is_complete(state)]
+    complete = [state for state in folder.glob("[0-9]*") if complete_parts(state)]
     return max(complete, key=lambda state: int(state.name), default=None)
 
 
-def save_state(folder: Path, learners: Sequence[Steps], *, steps_done: int, identity: str, team: Team) -> None:
-    """Write this process's part of the state after `steps_done` steps; when all parts are there, drop older states."""
+def complete_parts(state: Path) -> list[Path]:
+    """The parts of a state, as one number of processes wrote them; none if some are missing.
+
+    Beside them there may be parts that another number of processes wrote before it was killed.
+    """
+    groups: dict[int, list[Path]] = {}
+    for path in sorted(state.glob("part-*")):
+        if found := PART.fullmatch(path.name):
+            groups.setdefault(int(found[2]), []).append(path)
+    return next((parts for size, parts in groups.items() if len(parts) == size), [])
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a training has saved anything there."""
+    return any(folder.glob("*/part-*"))
+
+
+def save_state(
+    folder: Path, learners: Sequence[Steps], *, steps_done: int, identity: str, team: Team, part: tuple[int, int]
+) -> None:
+    """Write this process's part of the state after `steps_done` steps; when all parts are there, drop older states.
+
+    Args:
+        folder: What `states_folder` says.
+        learners: What this process trains; none if it has nothing to write.
+        steps_done: How many steps they have behind them.
+        identity: Everything that decides what a training does.
+        team: The processes of the job.
+        part: Number of this part, and how many there are.
+
+    Raises:
+        OSError: there is no room; older states are as they were.
+    """
     state = folder / f"{steps_done:09d}"
+    if learners:
+        _write_part(state / f"part-{part[0]}-of-{part[1]}.safetensors", learners, identity)
+    team.wait()
+    if team.leads and complete_parts(state):
+        for other in folder.glob("[0-9]*"):
+            if other != state:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _write_part(path: Path, learners: Sequence[Steps], identity: str) -> None:
     tensors: dict[str, Tensor] = {}
     for learner in learners:
         for number in learner.networks:
             tensors |= {f"{number}.{name}": tensor.contiguous() for name, tensor in learner.live(number).items()}
-    with atomic_file(state / f"part-{team.rank}-of-{team.size}.safetensors") as temporary:
-        write_tensors(tensors, temporary, {"identity": identity})
-    team.wait()
-    if team.leads:
-        for other in folder.glob("[0-9]*"):
-            if other != state:
-                shutil.rmtree(other, ignore_errors=True)
+    try:
+        with atomic_file(path) as temporary:
+            write_tensors(tensors, temporary, {"identity": identity})
+    except BaseException:
+        for empty in (path.parent, path.parent.parent):  # nothing was saved, so nothing stays
+            with suppress(OSError):
+                empty.rmdir()
+        raise
 
 
 def restore_state(state: Path, learners: Sequence[Steps], *, identity: str) -> int:
@@ -57,7 +100,7 @@ def restore_state(state: Path, learners: Sequence[Steps], *, identity: str) -> i
         UsageError: it was made with other settings, images, labels or another seed.
     """
     steps_done = int(state.name)
-    parts = [_open_part(path, identity) for path in sorted(state.glob("part-*"))]
+    parts = [_open_part(path, identity) for path in complete_parts(state)]
     for learner in learners:
         for number in learner.networks:
             for name, tensor in learner.live(number).items():
@@ -72,18 +115,13 @@ def weights_in(state: Path, num_networks: int, *, identity: str) -> list[dict[st
     Raises:
         CheckpointError: the state is damaged.
     """
-    parts = [_open_part(path, identity) for path in sorted(state.glob("part-*"))]
+    parts = [_open_part(path, identity) for path in complete_parts(state)]
     found: list[dict[str, Tensor]] = []
     for number in range(num_networks):
         prefix = f"{number}.model."
         names = sorted(key for part in parts for key in part.keys() if key.startswith(prefix))  # noqa: SIM118
         found.append({name.removeprefix(prefix): _find(parts, name, state) for name in names})
     return found
-
-
-def _is_complete(state: Path) -> bool:
-    matches = [found for path in state.glob("part-*") if (found := PART.fullmatch(path.name))]
-    return bool(matches) and len(matches) == int(matches[0][2]) == len({found[1] for found in matches})
 
 
 def _open_part(path: Path, identity: str) -> safe_open:

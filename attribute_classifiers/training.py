@@ -9,7 +9,8 @@ Weighting rare classes up would move the logits away from that.
 import json
 import math
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,14 +22,21 @@ from torch import Tensor
 from attribute_classifiers.batches import Batches, binary_targets
 from attribute_classifiers.card import Training
 from attribute_classifiers.evaluation import calibrate, evaluate
-from attribute_classifiers.learners import make_learners, together
+from attribute_classifiers.learners import Steps, make_learners, together
 from attribute_classifiers.network import CONFIG, AttributeClassifiers, read_config, save_classifiers
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
 from attribute_classifiers.split import split_images
-from attribute_classifiers.states import newest_state, restore_state, save_state, states_folder, weights_in
+from attribute_classifiers.states import (
+    is_unfinished,
+    newest_state,
+    restore_state,
+    save_state,
+    states_folder,
+    weights_in,
+)
 from latentlab.data import Dataset
 from latentlab.distributed import Team
-from latentlab.errors import DivergenceError, OutputExistsError, UsageError
+from latentlab.errors import DivergenceError, OneClassWarning, OutputExistsError, UsageError
 from latentlab.files import refuse_existing
 from latentlab.progress import Progress, silent
 
@@ -74,11 +82,13 @@ def train_classifiers(
         DivergenceError: a loss was not finite.
     """
     out, team = Path(out), team or Team()
+    refuse_taken(out, resume=resume)
     targets = binary_targets(dataset, config)
     _check_team(config, team)
-    if resume and out.exists():
-        return _check_finished(out, config, dataset=dataset, seed=seed)
-    refuse_existing(out)
+    if out.exists():
+        _check_finished(out, config, dataset=dataset, seed=seed)
+        shutil.rmtree(states_folder(out), ignore_errors=True)  # of a kill at the very end
+        return out
     run = TrainingRun(
         dataset, config, targets, seed=seed, device=torch.device(device), team=team, folder=states_folder(out)
     )
@@ -89,6 +99,26 @@ def train_classifiers(
             _finish(run, out, progress)
         team.wait()
     return out
+
+
+def refuse_taken(out: Path, *, resume: bool) -> None:
+    """Raise unless `out` can be trained: neither it nor an unfinished training of it may exist, but for resuming.
+
+    Raises:
+        OutputExistsError: one of them does.
+    """
+    if not resume:
+        refuse_existing(out)
+        refuse_unfinished(states_folder(out))
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise OutputExistsError if a training has saved states there."""
+    if is_unfinished(folder):
+        raise OutputExistsError(
+            f"{folder} holds an unfinished training and was left as it is: add --resume to go on with it, name another "
+            "--out, or remove it to start afresh."
+        )
 
 
 class TrainingRun:
@@ -108,6 +138,7 @@ class TrainingRun:
         self.dataset, self.config, self.targets, self.seed, self.device = dataset, config, targets, seed, device
         self.team, self.folder = team, folder
         self.split = split_images(len(dataset), config.training.held_out, seed)
+        self._warn_of_one_class()
 
     @property
     def identity(self) -> str:
@@ -115,14 +146,19 @@ class TrainingRun:
         data = _described(self.dataset)
         return json.dumps({"config": self.config.model_dump(mode="json"), "dataset": data, "seed": self.seed})
 
+    def _warn_of_one_class(self) -> None:
+        shares = self.targets[self.split.train].mean(axis=0)
+        for share, which in ((0, "no training image shows"), (1, "every training image shows")):
+            names = [name for name, found in zip(self.config.attributes, shares, strict=True) if found == share]
+            if names and self.team.leads:
+                words = f"{which} {', '.join(names)}: there is nothing to learn about that."
+                warnings.warn(words, OneClassWarning, stacklevel=3)
+
     def restore(self, *, resume: bool) -> None:
         """Find the state to go on from, if there is one, before anything else is made."""
         self.state = newest_state(self.folder)
-        if self.folder.exists() and not resume:
-            raise OutputExistsError(
-                f"{self.folder} holds an unfinished training and was left as it is: add --resume to go on with it, "
-                "name another --out, or remove it to start afresh."
-            )
+        if not resume:
+            refuse_unfinished(self.folder)
         self.team.wait()  # before anyone writes
 
     def train(self, *, stack: int | None, progress: Progress) -> None:
@@ -140,8 +176,20 @@ class TrainingRun:
                 if saving or self.device.type == "cpu" or done % LOOK_EVERY == 0:
                     note = f"loss {self._mean(losses, done):.3f}"
                 if saving:
-                    save_state(self.folder, learners, steps_done=done, identity=self.identity, team=self.team)
+                    self._save(learners, done)
                 progress(min(done * training.batch_size, training.num_images), training.num_images, note)
+
+    def _save(self, learners: Sequence[Steps], done: int) -> None:
+        """Each process saves its networks; one that is shared is saved by the leading process."""
+        shared = self.config.trunk == "shared"
+        save_state(
+            self.folder,
+            learners if self.team.leads or not shared else (),
+            steps_done=done,
+            identity=self.identity,
+            team=self.team,
+            part=(0, 1) if shared else (self.team.rank, self.team.size),
+        )
 
     def _mean(self, losses: Tensor, done: int) -> float:
         mean = float(losses.mean())
@@ -207,7 +255,7 @@ def _check_team(config: ClassifierConfig, team: Team) -> None:
         raise UsageError(f"{team.size} processes cannot share {most} {shared}: start at most {most}.")
 
 
-def _check_finished(out: Path, config: ClassifierConfig, *, dataset: Dataset, seed: int) -> Path:
+def _check_finished(out: Path, config: ClassifierConfig, *, dataset: Dataset, seed: int) -> None:
     """Refuse finished classifiers that another training made; what older folders do not record is not compared."""
     finished, _ = read_config(out)
     recorded = json.loads((out / CONFIG).read_text(encoding="utf-8"))
@@ -219,7 +267,6 @@ def _check_finished(out: Path, config: ClassifierConfig, *, dataset: Dataset, se
         raise OutputExistsError(
             f"{out} holds classifiers with other {', '.join(differing)} and was left as it is: name another --out."
         )
-    return out
 
 
 def _described(dataset: Dataset) -> dict[str, str | int | None]:

@@ -3,7 +3,8 @@
     python benchmarks/classifiers.py [--resolution 64] [--device cuda]
 
 The plain way is what one would write first: for every attribute a loop of its own over the data, eager float32 in
-torch's default layout with torch.optim.Adam. It is measured over LatentLab's own modules. Networks are those of the
+torch's default layout with torch.optim.Adam. It is measured over LatentLab's own modules; its networks are made before,
+and its images are in memory, so that reading them costs it little. Networks are those of the
 preset `quick` with a separate trunk; images are the embedded faces. All ways are measured in turns within one process,
 with the memory settings of the command line for all; ratios are medians over the turns.
 """

@@ -60,5 +60,9 @@ class LatentLabWarning(UserWarning):
     """What can be used but is suspicious."""
 
 
+class OneClassWarning(LatentLabWarning):
+    """Images that all have, or all lack, an attribute that shall be learned."""
+
+
 class UpsamplingWarning(LatentLabWarning):
     """Images are smaller than what looks at them takes, and were enlarged."""

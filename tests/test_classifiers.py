@@ -27,12 +27,14 @@ from attribute_classifiers.presets import PRESETS, ClassifierConfig, TrainingCon
 from attribute_classifiers.split import split_images
 from attribute_classifiers.states import newest_state
 from attribute_classifiers.training import learning_rate, train_classifiers
+from latentlab.cli.classifiers import named
 from latentlab.data import Dataset
 from latentlab.distributed import Team
 from latentlab.errors import (
     CheckpointError,
     DataError,
     DivergenceError,
+    OneClassWarning,
     OutputExistsError,
     UnknownNetworkError,
     UpsamplingWarning,
@@ -332,7 +334,8 @@ def test_what_a_network_learns_does_not_depend_on_its_company(tmp_path: Path) ->
     torch.set_num_threads(1)
     red = config.model_copy(update={"attributes": ("Red",)})
     alone, first = (load_classifiers(out) for out in (train_classifiers(dataset, red, tmp_path / "red"), outs[0]))
-    assert torch.equal(next(iter(alone)).conv.weight, next(iter(first)).conv.weight)
+    for name, value in next(iter(alone)).state_dict().items():
+        assert torch.equal(value, next(iter(first)).state_dict()[name]), name
 
 
 def test_stacked_networks_learn_what_single_ones_do(tmp_path: Path) -> None:
@@ -365,18 +368,71 @@ def test_bfloat16_learns_too(tmp_path: Path, trunk: str) -> None:
     assert card_of(train_classifiers(bright_and_red(), half, tmp_path / "half"))["mean_balanced_accuracy"] > 0.9
 
 
-def test_an_incomplete_state_does_not_count(tmp_path: Path) -> None:
-    """As when one of two processes was killed before it had written its part."""
+@pytest.mark.parametrize("step", [6, 9, 10])
+def test_parts_of_a_number_of_processes_that_were_killed_neither_count_nor_harm(tmp_path: Path, step: int) -> None:
+    """As when one of two processes was killed before it had written its part, and one process then goes on alone."""
     dataset, config = bright_and_red(), settings("separate")
     with pytest.raises(KeyboardInterrupt):
-        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(112))
+        train_classifiers(dataset, config, tmp_path / "out", progress=KillAfter(64))
     states = tmp_path / "out.training"
     (whole,) = states.iterdir()
-    (states / "000000009").mkdir()
-    (states / "000000009" / "part-1-of-2.safetensors").write_bytes((whole / "part-0-of-1.safetensors").read_bytes())
+    assert whole.name == "000000003"
+    half = states / f"{step:09d}"
+    half.mkdir()
+    (half / "part-1-of-2.safetensors").write_bytes((whole / "part-0-of-1.safetensors").read_bytes())
     assert newest_state(states) == whole
+    with pytest.raises(KeyboardInterrupt):
+        train_classifiers(dataset, config, tmp_path / "out", resume=True, progress=KillAfter(step * 16))
+    newest = newest_state(states)
+    assert newest is not None
+    assert newest == half
     out = train_classifiers(dataset, config, tmp_path / "out", resume=True)
     assert learned(out) == learned(train_classifiers(dataset, config, tmp_path / "whole"))
+
+
+def test_states_that_a_kill_at_the_very_end_left_behind_are_removed(tmp_path: Path) -> None:
+    out = train_classifiers(bright_and_red(), settings(), tmp_path / "out")
+    left = tmp_path / "out.training" / "000000010"
+    left.mkdir(parents=True)
+    (left / "part-0-of-1.safetensors").write_bytes(b"")
+    assert train_classifiers(bright_and_red(), settings(), out, resume=True) == out
+    assert not left.parent.exists()
+
+
+def test_a_full_disk_leaves_nothing_that_looks_like_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("attribute_classifiers.states.write_tensors", full)
+    with pytest.raises(OSError, match="No space"):
+        train_classifiers(bright_and_red(), settings(), tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_attributes_that_no_image_shows_or_all_show_are_named(tmp_path: Path) -> None:
+    dataset = bright_and_red()
+    labels = dataset.labels.copy()
+    labels[:, 0], labels[:, 1] = 1, -1
+    with pytest.warns(OneClassWarning) as found:
+        train_classifiers(replace(dataset, labels=labels), settings(), tmp_path / "out")
+    assert [str(warning.message).partition(":")[0] for warning in found] == [
+        "no training image shows Red",
+        "every training image shows Bright",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("Smiling,Male", ("Smiling", "Male")), ('"Hat, any kind", Male', ("Hat, any kind", "Male"))],
+)
+def test_attributes_are_named_as_in_a_csv_file(text: str, names: tuple[str, ...]) -> None:
+    assert named(text) == names
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "expected names"), ("A,,B", "expected"), ("A,A", "only once")])
+def test_attributes_that_cannot_be_names_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        named(text)
 
 
 def test_two_processes_on_one_output_are_refused(tmp_path: Path) -> None:

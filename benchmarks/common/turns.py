@@ -1,6 +1,7 @@
 """Several ways of doing one thing, measured in turns, so that a machine that slows down slows all of them."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ def measured(ways: Mapping[str, Callable[[], None]], amount: int) -> dict[str, l
     """How much of `amount` each way does in a second, turn by turn; a turn before the first warms up."""
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(TURNS + 1):
+        print(f"turn {turn} of {TURNS}" if turn else "warming up", file=sys.stderr, flush=True)
         for name, work in ways.items():
             started = time.perf_counter()
             work()

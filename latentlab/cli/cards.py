@@ -121,7 +121,10 @@ def _print_doubtful(rows: Sequence[dict[str, Any]]) -> None:
     unmeasured = [row["name"] for row in rows if row["balanced_accuracy"] is None]
     weak = [row["name"] for row in rows if row["weak"] and row["name"] not in unmeasured]
     uncertain = [row["name"] for row in rows if row.get("uncertain") and row["name"] not in unmeasured]
-    _print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}." if weak else "No attribute is weak (below 0.7).")
+    if weak:
+        _print(f"Weak (balanced accuracy below 0.7): {', '.join(weak)}.")
+    elif len(unmeasured) < len(rows):
+        _print("No attribute is weak (below 0.7).")
     if uncertain:
         _print(f"Uncertain (fewer than 10 images of a class, or no better than guessing): {', '.join(uncertain)}.")
     if unmeasured:

@@ -1,5 +1,6 @@
 """`latentlab classifiers`: the attribute classifiers."""
 
+import csv
 import functools
 from pathlib import Path
 from typing import Annotated, Literal
@@ -91,9 +92,9 @@ def train(
     from attribute_classifiers.attributes import CELEBA_ATTRIBUTES
     from attribute_classifiers.network import read_card
     from attribute_classifiers.presets import preset as preset_config
-    from attribute_classifiers.training import train_classifiers
+    from attribute_classifiers.training import refuse_taken, train_classifiers
     from latentlab.cli.cards import print_card
-    from latentlab.cli.display import progress_bar, say_skipped
+    from latentlab.cli.display import progress_bar, say, say_skipped
     from latentlab.data import open_dataset
     from latentlab.distributed import team
 
@@ -104,6 +105,9 @@ def train(
     config = configured(attributes=asked or CELEBA_ATTRIBUTES)  # complains before images are read
     chosen = torch_device(device)
     folder = out or Path("classifiers") / preset
+    refuse_taken(folder, resume=resume)  # so does this
+    if folder.exists():
+        say(f"{folder} is finished already")
     with team(chosen) as crew:
         with crew.first(), progress_bar("Reading images", shown=crew.leads) as progress:
             dataset = open_dataset(
@@ -135,14 +139,16 @@ def train(
 
 
 def named(text: str) -> tuple[str, ...]:
-    """`Smiling,Male` -> ("Smiling", "Male").
+    """`Smiling,Male` -> ("Smiling", "Male"); a name with a comma stands in quotes, as in a CSV file.
 
     Raises:
-        UsageError: A name is empty.
+        UsageError: A name is empty, or there twice.
     """
-    found = tuple(name.strip() for name in text.split(","))
-    if not all(found):
+    found = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+    if not found or not all(found):
         raise UsageError(f"--attributes {text!r}: expected names separated by commas, such as Smiling,Male.")
+    if len(set(found)) < len(found):
+        raise UsageError(f"--attributes {text!r}: every attribute may be named only once.")
     return found
 
 
