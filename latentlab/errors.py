@@ -64,5 +64,9 @@ class OneClassWarning(LatentLabWarning):
     """Images that all have, or all lack, an attribute that shall be learned."""
 
 
+class ProbabilitiesWarning(LatentLabWarning):
+    """Scores that are taken for log-odds look like probabilities."""
+
+
 class UpsamplingWarning(LatentLabWarning):
     """Images are smaller than what looks at them takes, and were enlarged."""

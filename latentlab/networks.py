@@ -407,6 +407,7 @@ class Generator(nn.Module):
     """
 
     w_avg: Tensor
+    thread_safe = True  # several threads may call it at once
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()

@@ -25,11 +25,11 @@ class GeneratorLike(Protocol):
     """A generator, in eval mode and on the device the caller names.
 
     `synthesis` also takes `noise=[one tensor [N, 1, H, W] per layer]` if it has the attribute `noise_shapes`, a list
-    of (H, W), empty for a network without noise inputs. Such a generator may be called by several threads at once.
-    Without that attribute it is taken to draw its own noise from torch's global generator.
+    of (H, W), empty for a network without noise inputs. Without that attribute it is taken to draw its own noise
+    from torch's global generator.
 
-    Two more attributes may be left out: `has_mapping` (True), False where W is Z, and `normalizes_z` (True), False
-    where the length of z matters.
+    Three more attributes may be left out: `has_mapping` (True), False where W is Z; `normalizes_z` (True), False where
+    the length of z matters; and `thread_safe` (False), True where several threads may call it at once.
     """
 
     z_dim: int
@@ -124,6 +124,11 @@ def synthesize(
 def takes_noise(generator: GeneratorLike) -> bool:
     """Whether noise can be handed to the synthesis, so that it draws nothing from torch's global generator."""
     return hasattr(generator.synthesis, "noise_shapes")
+
+
+def threads_may_share(generator: GeneratorLike) -> bool:
+    """Whether several threads may call the generator at once: it says so, and draws from no global generator."""
+    return takes_noise(generator) and bool(getattr(generator, "thread_safe", False))
 
 
 def draw_noise(generator: GeneratorLike, rows: slice, *, seed: int, stream: str = "noise") -> list[torch.Tensor]:

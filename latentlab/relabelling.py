@@ -1,5 +1,6 @@
 """Labelling the images of a store once more, by other classifiers than those that labelled them when they were made."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,8 @@ def label_images(
         DataError: the labeller made log-odds that are not finite.
     """
     run = Path(run)
-    out = run.with_name(f"{run.stem}-{labeller.name}.h5") if out is None else Path(out)
+    word = re.sub(r"[^\w.-]+", "-", labeller.name)  # names may hold slashes and colons
+    out = run.with_name(f"{run.stem}-{word}.h5") if out is None else Path(out)
     refuse_existing(out)
     with LatentStore.open(run, needs=["images"]) as store:
         logits = _logits(store, labeller, torch.device(device), progress)

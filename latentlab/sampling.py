@@ -5,6 +5,7 @@ processes and threads, and wherever a killed run was resumed. So networks always
 batch sizes round differently), and on a CPU each block with one thread, on as many blocks at once as there are cores.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,7 +34,7 @@ from latentlab.protocols import (
     full_precision,
     has_mapping,
     synthesize,
-    takes_noise,
+    threads_may_share,
 )
 from latentlab.results import NetworkName
 from latentlab.store import CHUNK_ROWS, StoreSettings, StoreWriter, create_store, peek, resume_store, writer_lock
@@ -62,8 +63,9 @@ def sample(
 ) -> Path:
     """Draw z ~ N(0, I), map it, synthesise, label, and write everything to a store in chunks of constant memory.
 
-    Run again with the same arguments, it continues where it was stopped. Sets the datasets z, w (the last layer's,
-    as synthesis used it: truncated if psi is not 1), logits if there is a labeller, and what else is asked for.
+    Run again with the same arguments, it continues where it was stopped, or finds that nothing is left to do. Sets the
+    datasets z, w (the last layer's, as synthesis used it: truncated if psi is not 1), logits if there is a labeller,
+    and what else is asked for.
 
     Args:
         generator: In eval mode, on `device`.
@@ -72,7 +74,7 @@ def sample(
         labeller: Attribute classifiers on `device`, or None for a store without logits. Images are brought to
             their resolution by box filtering; smaller ones are enlarged, with a warning.
         num_samples: How many, of all shards together.
-        seed: Any integer.
+        seed: An integer of 64 bits.
         batch_size: Rows that are handed over together, rounded up to whole blocks; changes nothing but speed.
         noise_mode: "random" (as every published measurement), "const" or "none".
         truncation_psi: 1 for no truncation (as every published measurement).
@@ -85,13 +87,13 @@ def sample(
         progress: Told after every batch of this process.
 
     Raises:
-        OutputExistsError: `out` is complete already, or is no store.
+        OutputExistsError: `out` is no store.
         UsageError: `out` was begun with other settings, or an argument is not allowed.
         StoreError: `out` cannot be written or is being written by another process.
         DataError: the generator or the labeller made numbers that are not finite.
     """
     out, team = Path(out), team or Team()
-    _check(num_samples, batch_size, noise_mode)
+    _check(num_samples, batch_size, noise_mode, seed=seed, truncation_psi=truncation_psi)
     rows = shard_rows(num_samples, shard)
     settings = StoreSettings(
         num_samples=rows.stop - rows.start,
@@ -237,14 +239,14 @@ def _computing(
 ) -> Iterator[Iterator[tuple[slice, dict[str, Tensor]]]]:
     """The blocks of all pending chunks with what is computed of them, in order.
 
-    On a CPU each block is a thread's, except where the generator draws noise from torch's one global generator; on a
-    GPU threads draw z and noise ahead, and this one keeps the GPU's queue filled.
+    On a CPU each block is a thread's, if threads may share the generator; on a GPU threads draw z and noise ahead, and
+    this one keeps the GPU's queue filled.
     """
     size = block_rows(sampler.generator.img_resolution)
     numbers = (_numbers(writer, chunk, sampler.settings.first_row) for chunk in writer.pending)
     blocks = [slice(start, start + size) for rows in numbers for start in range(rows.start, rows.stop, size)]
     on_cpu = sampler.device.type == "cpu"
-    workers = DRAWING_THREADS if not on_cpu else torch.get_num_threads() if takes_noise(sampler.generator) else 1
+    workers = DRAWING_THREADS if not on_cpu else torch.get_num_threads() if threads_may_share(sampler.generator) else 1
     ahead = workers + -(-batch_size // size)
     with block_pool(workers) as pool, full_precision():
         if on_cpu:
@@ -293,25 +295,32 @@ def _datasets(
     return ("z", "w", *(name for name, value in asked.items() if value not in (None, False)))
 
 
-def _check(num_samples: int, batch_size: int, noise_mode: str) -> None:
+def _check(num_samples: int, batch_size: int, noise_mode: str, *, seed: int, truncation_psi: float) -> None:
     if num_samples < 1 or batch_size < 1:
         raise UsageError(f"num_samples is {num_samples} and batch_size {batch_size}; both must be at least 1.")
     if noise_mode not in get_args(NoiseMode):
         raise UsageError(f"noise_mode is {noise_mode!r}; it must be one of {', '.join(get_args(NoiseMode))}.")
+    if not -(2**63) <= seed < 2**63:
+        raise UsageError(f"seed is {seed}; it must be between -2^63 and 2^63 - 1, so that a store can hold it.")
+    if not math.isfinite(truncation_psi):
+        raise UsageError(f"truncation psi is {truncation_psi}; it must be a finite number, 1 for no truncation.")
 
 
 def _check_finite(arrays: Mapping[str, np.ndarray], first: int) -> None:
     for name, values in arrays.items():
-        if not np.isfinite(values).all():
+        wrong = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        if len(wrong):
             makers = {"logits": "generator or the classifiers", "features": "generator or the features' network"}
             raise DataError(
-                f"the {makers.get(name, 'generator')} made values of {name} that are not finite, in samples from "
-                f"{first} on: `latentlab networks check` looks for the cause."
+                f"the {makers.get(name, 'generator')} made values of {name} that are not finite, first in "
+                f"sample {first + wrong[0]}."
             )
 
 
 def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, int | tuple[int, ...]]) -> None:
-    """Leave an incomplete store of exactly these settings at `out`, or raise."""
+    """Leave a store of exactly these settings at `out`, or raise."""
+    if out.is_dir():
+        raise OutputExistsError(f"{out} is a folder: name a file in it, such as {out / 'run.h5'}.")
     if not out.exists():
         create_store(out, settings, widths)
         return
@@ -320,8 +329,6 @@ def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, in
     except StoreError as error:
         raise OutputExistsError(f"{error} Nothing was changed.") from error
     differences = settings.differences(found)
-    if complete and not differences:
-        raise OutputExistsError(f"{out} is complete already ({found.num_samples} samples): name another --out.")
     if differences:
         state = "is complete" if complete else f"was begun ({done} of {found.num_samples} samples)"
         raise UsageError(

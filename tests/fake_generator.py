@@ -46,6 +46,8 @@ class ForeignSynthesis:
 
 
 class FakeGenerator:
+    thread_safe = True
+
     def __init__(self, *, resolution=16, noise=0.1, foreign=False, linear=False, has_mapping=True, scale=1.0) -> None:
         self.z_dim = self.w_dim = 8
         self.num_ws, self.img_resolution, self.img_channels = 3, resolution, 3

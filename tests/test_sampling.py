@@ -104,14 +104,15 @@ def test_a_stopped_run_continues_to_the_same_file_bit_by_bit(tmp_path):
 def test_a_taken_output_is_left_alone(tmp_path):
     path = run(tmp_path / "run.h5", num_samples=20)
     before = path.read_bytes()
-    with pytest.raises(OutputExistsError, match="complete already"):
-        run(path, num_samples=20)
+    assert run(path, num_samples=20) == path  # nothing is left to do
     with pytest.raises(UsageError, match=r"seed 1 instead of 0; truncation_psi 0.5 instead of 1.0"):
         run(path, num_samples=20, seed=1, truncation_psi=0.5)
     assert path.read_bytes() == before
     (tmp_path / "text.h5").write_text("no store")
     with pytest.raises(OutputExistsError, match="not an HDF5"):
         run(tmp_path / "text.h5")
+    with pytest.raises(OutputExistsError, match="is a folder"):
+        run(tmp_path)
 
 
 def test_an_incomplete_store_of_other_settings_is_left_alone(tmp_path):
@@ -164,10 +165,21 @@ def test_wrong_arguments_and_broken_networks_are_named(tmp_path):
         run(tmp_path / "run.h5", num_samples=0)
     with pytest.raises(UsageError, match="noise_mode is 'some'"):
         run(tmp_path / "run.h5", noise_mode="some")
-    broken = FakeGenerator()
-    broken.paint = matrix("paint", 8, 768) * float("nan")
-    with pytest.raises(DataError, match="logits that are not finite"):
-        run(tmp_path / "run.h5", generator=broken)
+    with pytest.raises(UsageError, match="seed is 1000000"):
+        run(tmp_path / "run.h5", seed=10**24)
+    for psi in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="truncation psi"):
+            run(tmp_path / "run.h5", truncation_psi=psi)
+    assert not (tmp_path / "run.h5").exists()
+
+    class Rare(FakeLabeller):
+        def __call__(self, images):
+            logits = super().__call__(images)
+            logits[5] = float("nan") if self.calls == 2 else logits[5]
+            return logits
+
+    with pytest.raises(DataError, match="logits that are not finite, first in sample 69"):
+        run(tmp_path / "run.h5", labeller=Rare())
     wrong = FakeGenerator()
     wrong.img_channels, wrong.paint = 3, matrix("paint", 8, 3 * 32 * 32)
     wrong.synthesis = lambda ws, **_: (ws[:, -1] @ wrong.paint).reshape(-1, 3, 32, 32)
@@ -281,6 +293,27 @@ def test_a_labeller_that_threads_may_not_share_is_called_by_one_at_a_time(tmp_pa
 
     torch.set_num_threads(3)
     run(tmp_path / "run.h5", labeller=Alone(), num_samples=1000)
+
+
+@pytest.mark.parametrize("claims", [False, True])
+def test_a_generator_that_keeps_state_is_called_by_one_thread(tmp_path, claims):
+    """Unless it says that threads may share it, whether or not that is true."""
+
+    class Stateful(FakeGenerator):
+        thread_safe = claims
+        inside = most = 0
+
+        def mapping(self, z):
+            self.inside += 1
+            time.sleep(0.002)
+            self.most = max(self.most, self.inside)
+            self.inside -= 1
+            return super().mapping(z)
+
+    generator = Stateful()
+    torch.set_num_threads(3)
+    run(tmp_path / "run.h5", generator=generator, num_samples=1000)
+    assert (generator.most > 1) is claims
 
 
 def test_images_that_are_not_finite_are_found_without_a_labeller(tmp_path):

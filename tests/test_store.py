@@ -181,8 +181,8 @@ def test_wrong_forms_are_named(tmp_path, arrays, message):
     [
         ({"attributes": ["one"]}, "2 columns, but 1 attributes"),
         ({"chunk_rows": 0}, "chunk_rows is .*0.*at least 1"),
-        ({"sources": "no JSON"}, "damaged"),
-        ({"first_row": "first"}, "damaged"),
+        ({"sources": "no JSON"}, "root attribute sources is 'no JSON'"),
+        ({"first_row": "first"}, "root attribute first_row is 'first'"),
     ],
 )
 def test_wrong_attributes_are_named(tmp_path, attributes, message):
@@ -211,3 +211,37 @@ def test_settings_tell_how_they_differ():
         f"features {'c' * 64!r} instead of {'d' * 64!r}",
         "resize 'box 64 -> 32' instead of 'none'",
     ]
+
+
+def test_names_in_bytes_are_read_as_text(tmp_path):
+    path = foreign(tmp_path / "other.h5", z=np.ones((5, 4)), logits=np.ones((5, 2)))
+    with h5py.File(path, "r+") as file:
+        file.attrs["attributes"] = np.array([b"Male", b"Smiling"])
+    with LatentStore.open(path) as store:
+        assert store.settings.attributes == ("Male", "Smiling")
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("truncation_psi", "one"), ("sources", "{bad")])
+def test_attributes_of_other_tools_that_make_no_sense_are_named(tmp_path, name, value):
+    path = foreign(tmp_path / "other.h5", z=np.ones((5, 4)))
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = value
+    for read in (LatentStore.open, describe):
+        with pytest.raises(StoreError, match=f"root attribute {name} is '{value}'"):
+            read(path)
+
+
+def test_a_damaged_header_never_ends_in_a_traceback(tmp_path):
+    content = write(tmp_path / "run.h5", EVERYTHING).read_bytes()
+    path, refused = tmp_path / "damaged.h5", 0
+    for place in range(40, 2000, 17):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        for read in (LatentStore.open, describe):
+            try:
+                opened = read(path)
+            except StoreError:
+                refused += 1
+            else:
+                if isinstance(opened, LatentStore):
+                    opened.close()
+    assert refused > 20

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny_store import EVERYTHING, SETTINGS, all_rows, foreign, write
 
-from latentlab.errors import DataError, OutputExistsError, UsageError
+from latentlab.errors import DataError, OutputExistsError, ProbabilitiesWarning, UsageError
 from latentlab.files import file_sha256
 from latentlab.metrics.separability import separability_results
 from latentlab.store import LatentStore
@@ -154,3 +154,19 @@ def test_wrong_files_are_wrong_use(tmp_path):
         label_with_scores(run, tmp_path / "mine.txt")
     with pytest.raises(UsageError, match="no such file of scores"):
         label_with_scores(run, tmp_path / "mine.csv")
+
+
+def test_the_index_of_a_table_is_no_attribute(tmp_path):
+    run = write(tmp_path / "run.h5", SETTINGS)
+    scores = tmp_path / "scores.csv"
+    pd.DataFrame({"sample": range(SETTINGS.num_samples), "Male": 2.5}).to_csv(scores)
+    with pytest.raises(DataError, match=r"column 1 has no name.*index=False"):
+        label_with_scores(run, scores)
+
+
+def test_probabilities_that_are_taken_for_log_odds_are_suspected(tmp_path):
+    run = write(tmp_path / "run.h5", SETTINGS)
+    scores = tmp_path / "scores.csv"
+    pd.DataFrame({"sample": range(SETTINGS.num_samples), "Male": 0.5}).to_csv(scores, index=False)
+    with pytest.warns(ProbabilitiesWarning, match="lie between 0 and 1.*--probabilities"):
+        label_with_scores(run, scores)

@@ -27,7 +27,8 @@ def test_shards_become_the_store_of_a_single_run_byte_by_byte(tmp_path, settings
     assert (tmp_path / "run.h5").read_bytes() == whole.read_bytes()
     assert merged == replace(settings, first_row=first, num_samples=22)
     assert told[-1] == (22, 22)
-    assert len(list(tmp_path.iterdir())) == 5  # nothing temporary is left
+    assert len(list(tmp_path.glob("[!.]*"))) == 5
+    assert [path.name for path in tmp_path.glob(".*")] == [".run.h5.lock"]  # nothing temporary is left
 
 
 def test_shards_that_end_within_a_chunk_have_the_same_content(tmp_path):
@@ -145,7 +146,7 @@ def test_a_damaged_shard_leaves_nothing_behind(tmp_path):
     b.write_bytes(content)
     with pytest.raises(StoreError, match=r"b.h5: rows 0 to 3 of w are damaged"):
         merge_stores([a, b], tmp_path / "run.h5")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["a.h5", "b.h5"]
 
 
 def test_regrouping_keeps_rows_and_their_order():
@@ -153,3 +154,11 @@ def test_regrouping_keeps_rows_and_their_order():
     cut = [block["a"] for block in regroup(blocks, 4)]
     assert [len(block) for block in cut] == [4, 4, 4, 4, 3]
     assert np.array_equal(np.concatenate(cut), np.arange(19))
+
+
+def test_what_a_killed_merge_left_behind_is_cleared_away(tmp_path):
+    left = tmp_path / ".run.h5.abc.partial"
+    left.mkdir()
+    (left / "run.h5").write_bytes(b"half")
+    write(tmp_path / "run.h5", EVERYTHING)
+    assert not left.exists()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from latentlab.cli.options import Device, Seed, torch_device
-from latentlab.errors import UsageError
+from latentlab.errors import StoreError, UsageError
 
 Noise = Literal["random", "const", "none"]
 """Where the noise inputs come from."""
@@ -65,6 +65,7 @@ def sample(
     from latentlab.distributed import team
     from latentlab.protocols import has_mapping
     from latentlab.sampling import sample as sample_store
+    from latentlab.sampling import shard_rows
 
     part = (1, 1) if shard is None else fraction(shard)
     chosen = torch_device(device)
@@ -76,6 +77,8 @@ def sample(
             say(f"network {name.name}, classifiers {labeller.name if labeller else 'none'}")
             if not has_mapping(generator):
                 say("this generator has no mapping network: its W is Z")
+            if is_complete(path):
+                say(f"{path} is complete already")
         with progress_bar("Sampling", "rows", shown=crew.leads) as progress:
             sample_store(
                 generator,
@@ -96,8 +99,19 @@ def sample(
                 progress=progress,
             )
         if crew.leads:
-            which = "" if shard is None else f" (shard {shard})"
-            print(f"{path}: {num_samples:,} samples of {name.name}{which}")
+            rows = shard_rows(num_samples, part)
+            which = "" if shard is None else f", {rows.start:,} to {rows.stop - 1:,} of {num_samples:,}"
+            print(f"{path}: {rows.stop - rows.start:,} samples of {name.name}{which}")
+
+
+def is_complete(path: Path) -> bool:
+    """Whether there is a store with all of its rows."""
+    from latentlab.store import peek
+
+    try:
+        return path.exists() and peek(path)[2]
+    except StoreError:  # `sample` says what it is
+        return False
 
 
 def fraction(text: str) -> tuple[int, int]:

@@ -140,7 +140,7 @@ def _print_info(found: dict[str, Any]) -> None:
         "features": _who(found["features"]),
         "truncation psi": "unknown" if found["truncation_psi"] is None else str(found["truncation_psi"]),
         "noise": found["noise_mode"],
-        "mapping": "yes" if found["has_mapping"] else "no: W is normalised Z",
+        "mapping": "yes" if found["has_mapping"] else "no: W is Z",
         "resize": _resize(found["resize"]),
         "checksums": f"of every {found['chunk_rows']} rows" if found["checksums"] else "none",
         "written by": f"LatentLab {found['latentlab_version']}",

@@ -14,7 +14,7 @@ from latentlab.errors import LatentLabError, UsageError
 from latentlab.files import atomic_file
 from latentlab.interop.factories import FAILURES, failure, find, make, moved
 from latentlab.interop.generator_checks import WHOLE_NUMBERS, check_generator, training_problem
-from latentlab.interop.identity import content_sha256, device_of, modules_in
+from latentlab.interop.identity import combined_sha256, content_sha256, device_of, modules_in, source_sha256
 from latentlab.latents import normalize, sample_z
 from latentlab.protocols import GeneratorLike, NoiseMode, has_mapping, normalizes_z
 from latentlab.results import NetworkName
@@ -76,7 +76,7 @@ class WrappedGenerator:
     """Made by `wrap_generator`: fits the generator protocol.
 
     Attributes: `z_dim, w_dim, num_ws, img_resolution, img_channels`, `mapping`, `synthesis`, `w_avg` [w_dim],
-    `has_mapping`, `normalizes_z`; `name`, and `checked_on`, the device on which it was found to fit.
+    `has_mapping`, `normalizes_z`, `thread_safe`; `name`, and `checked_on`, the device on which it was found to fit.
     """
 
     w_dim: int
@@ -87,6 +87,7 @@ class WrappedGenerator:
     synthesis: WrappedSynthesis
     normalizes_z: bool
     checked_on: torch.device
+    thread_safe = False
 
     def __init__(
         self, mapping: Function | None, *, z_dim: int, normalize_z: bool, name: str, sha256: str | None
@@ -107,9 +108,10 @@ class WrappedGenerator:
 
     @functools.cached_property
     def network(self) -> NetworkName:
-        """Who this is, for `sample` and the metrics: its name, and the hash of its weights or else of its source."""
+        """Who this is, for `sample` and the metrics: its name, and the hash of its weights (or source) and settings."""
         source = self.synthesis.function
-        sha256 = self._sha256 or content_sha256(self._mapping, source, source=source)
+        settings = (self._normalize_z, self.num_ws, self.synthesis.flat, self.synthesis.takes_noise_mode)
+        sha256 = self._sha256 or combined_sha256(content_sha256(self._mapping, source, source=source), *settings)
         return NetworkName(name=self.name, sha256=sha256)
 
     def to(self, device: torch.device | str) -> Self:
@@ -134,6 +136,7 @@ def wrap_generator(
     takes_noise_mode: bool | None = None,
     name: str | None = None,
     sha256: str | None = None,
+    thread_safe: bool = False,
     device: torch.device | str | None = None,
 ) -> WrappedGenerator:
     """Make a generator of any two functions or nn.Modules, in eval mode, and check it (`check_generator`).
@@ -152,8 +155,10 @@ def wrap_generator(
         takes_noise_mode: Whether synthesis has a parameter noise_mode ("random", "const" or "none"); seen from its
             signature if left out. One without it may draw noise from torch's global generator.
         name: What results call it; the name of `synthesis` if left out.
-        sha256: What tells its weights from others; the hash of all parameters and buffers that mapping and synthesis
-            hold if left out, or of the file that defines synthesis if they hold none.
+        sha256: What tells it from others; a hash of these settings and of all parameters and buffers that mapping and
+            synthesis hold if left out, or of the file that defines synthesis if they hold none.
+        thread_safe: Whether several threads may call mapping and synthesis at once, which is faster on a CPU: they must
+            keep nothing of one call for another, or between their own parts (hooks, stored styles).
         device: Where it computes; where its first parameter is if left out.
 
     Raises:
@@ -167,6 +172,7 @@ def wrap_generator(
         raise UsageError(f"wrap_generator: {problem}.")
     device = device_of(mapping, synthesis) if device is None else torch.device(device)
     generator = WrappedGenerator(mapping, z_dim=z_dim, normalize_z=normalize_z, name=name, sha256=sha256)
+    generator.thread_safe = thread_safe
     asked = _has_parameter(synthesis, "noise_mode") if takes_noise_mode is None else takes_noise_mode
     with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         z = sample_z(0, slice(0, 2), z_dim, stream="check").to(device)
@@ -186,8 +192,8 @@ def load_user_generator(spec: str, *, device: torch.device | str = "cpu") -> tup
     """The generator that the factory `package.module:factory` makes, moved to `device` and checked.
 
     Returns:
-        The generator and its name, which is `spec`, with the hash of all parameters and buffers that it holds, or of
-        the factory's source file if it holds none.
+        The generator and its name, which is `spec`, with a hash of all parameters and buffers that it holds and of the
+        factory's source file: with another of either, it is another generator.
 
     Raises:
         UsageError: The factory cannot be used (`factories.make`), or what it makes does not fit (`check_generator`).
@@ -213,10 +219,10 @@ def make_generator(spec: str, *, device: torch.device) -> tuple[GeneratorLike, N
     """As load_user_generator, unchecked."""
     generator = moved(make(spec), spec, device)
     if isinstance(generator, WrappedGenerator):
-        sha256 = generator.network.sha256
+        content = generator.network.sha256
     else:
-        sha256 = content_sha256(generator, source=find(spec))
-    return generator, NetworkName(name=spec, sha256=sha256)
+        content = content_sha256(generator, source=find(spec))
+    return generator, NetworkName(name=spec, sha256=combined_sha256(content, source_sha256(find(spec))))
 
 
 # ------------------------------------------------------------------------------------------------------- probing

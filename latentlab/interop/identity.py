@@ -32,7 +32,7 @@ def content_sha256(*values: Any, source: Any = None) -> str:
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest() if tensors else _source_sha256(source)
+    return digest.hexdigest() if tensors else source_sha256(source)
 
 
 def device_of(*values: Any) -> torch.device:
@@ -80,7 +80,13 @@ def _used(function: FunctionType) -> list[Any]:
     return [*found.nonlocals.values(), *found.globals.values(), *(function.__defaults__ or ())]
 
 
-def _source_sha256(value: Any) -> str:
+def combined_sha256(*parts: Any) -> str:
+    """One hash of several things that decide what is computed."""
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+def source_sha256(value: Any) -> str:
+    """SHA-256 of the file that defines an object, or "unknown"."""
     while isinstance(value, functools.partial):
         value = value.func
     routine = inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)

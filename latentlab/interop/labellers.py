@@ -1,6 +1,5 @@
 """Attribute labellers of someone else's, Python objects and files, as functions images -> log-odds by name."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +11,7 @@ from latentlab.errors import UsageError
 from latentlab.files import file_sha256
 from latentlab.interop.factories import FAILURES, failure, find, make, moved, names_factory
 from latentlab.interop.generator_checks import training_problem
-from latentlab.interop.identity import content_sha256, device_of, modules_in
+from latentlab.interop.identity import combined_sha256, content_sha256, device_of, modules_in
 from latentlab.interop.labeller_settings import (
     Channels,
     InputRange,
@@ -268,4 +267,4 @@ def _from_factory(spec: str, device: torch.device) -> Labeller:
 
 def _combined(content: str, settings: LabellerSettings) -> str:
     """One hash of weights and settings, for both decide the answers."""
-    return hashlib.sha256(f"{content} {settings.model_dump_json()}".encode()).hexdigest()
+    return combined_sha256(content, settings.model_dump_json())

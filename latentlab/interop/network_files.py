@@ -72,6 +72,7 @@ def _session(path: Path, device: torch.device) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
     options.use_deterministic_compute = True
+    options.intra_op_num_threads = torch.get_num_threads()  # one for each of torchrun's processes
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except FAILURES as error:  # onnxruntime has an exception class for every status

@@ -39,7 +39,9 @@ def export_store(
     datasets: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> tuple[str, ...]:
-    """Write samples in another form, atomically and in constant memory; returns the datasets written.
+    """Write samples in another form, atomically, and a chunk at a time (.npz and scores: all at once).
+
+    Returns the datasets written.
 
     Args:
         path: A complete store.

@@ -1,7 +1,8 @@
 """The form of run.h5: names, root attributes, and the rules a file must keep to be used."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ def open_file(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise damaged(path, "cut short" if "truncated file" in str(error) else "not an HDF5 file") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What h5py raises for a structure that is damaged, as StoreError."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise damaged(path) from error
 
 
 def damaged(path: Path, reason: str = "damaged") -> StoreError:
@@ -159,22 +169,34 @@ def read_settings(file: h5py.File) -> StoreSettings:
     classifiers = _named(attrs.get("classifiers")) or (UNKNOWN if "logits" in arrays else None)
     width = file["logits"].shape[1] if "logits" in arrays else 0
     names = attrs.get("attributes", [f"attribute {column}" for column in range(width)])
-    seed, psi = attrs.get("seed"), attrs.get("truncation_psi")
     return StoreSettings(
         num_samples=num_rows(file),
-        seed=None if seed is None else int(seed),
+        seed=_value(file, "seed", int, None),
         network=_named(attrs.get("network")) or UNKNOWN,
         classifiers=classifiers,
-        attributes=tuple(str(name) for name in names),
-        truncation_psi=None if psi is None else float(psi),
-        noise_mode=str(attrs.get("noise_mode", "unknown")),
+        attributes=tuple(map(_text, names)),
+        truncation_psi=_value(file, "truncation_psi", float, None),
+        noise_mode=_text(attrs.get("noise_mode", "unknown")),
         has_mapping=bool(attrs.get("has_mapping", True)),
         datasets=tuple(arrays),
-        first_row=int(attrs.get("first_row", 0)),
+        first_row=_value(file, "first_row", int, 0),
         features=_named(attrs.get("features")) or (UNKNOWN if "features" in arrays else None),
-        resize=str(attrs.get("resize", "unknown")),
-        sources=tuple(json.loads(attrs.get("sources", "[]"))),
+        resize=_text(attrs.get("resize", "unknown")),
+        sources=tuple(_value(file, "sources", json.loads, [])),
     )
+
+
+def _value(file: h5py.File, name: str, kind: Callable[[Any], Any], absent: Any) -> Any:
+    """A root attribute as a number or the like."""
+    found = file.attrs.get(name)
+    try:
+        return absent if found is None else kind(found)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{file.filename}: the root attribute {name} is {found!r}; see docs/store.md.") from error
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _form(name: str) -> str:
@@ -185,7 +207,7 @@ def _named(attribute: Any) -> dict[str, str] | None:
     """A name and a hash from their JSON text; a plain text of another tool is taken as the name."""
     if attribute is None:
         return None
-    text = attribute.decode() if isinstance(attribute, bytes) else str(attribute)
+    text = _text(attribute)
     try:
         found = json.loads(text)
     except json.JSONDecodeError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from latentlab.errors import DataError, UsageError
+from latentlab.errors import DataError, ProbabilitiesWarning, UsageError
 from latentlab.files import file_sha256, refuse_existing
 from latentlab.progress import Progress, silent
 from latentlab.store.form import ARRAYS
@@ -19,6 +19,7 @@ from latentlab.store.writing import new_store
 LIMIT = float(-np.log(np.finfo(np.float32).tiny))
 """Log-odds whose probability is float32's smallest normal number from 0 or 1: 87.3."""
 NAMED = 5
+NAMELESS = ("", "nan", "None", "Unnamed: 0")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ def label_with_scores(
     with LatentStore.open(run) as store:
         attributes, values = read_scores(scores, store.sample_numbers)
         logits, clipped = _log_odds(scores, attributes, values) if probabilities else (values, 0)
+        if not probabilities and ((values >= 0) & (values <= 1)).all():
+            warnings.warn(
+                f"all scores of {scores} lie between 0 and 1: as log-odds, they say that every attribute is present "
+                "everywhere. If they are probabilities, add --probabilities.",
+                ProbabilitiesWarning,
+                stacklevel=2,
+            )
         logits = _single(scores, attributes, logits)
         maker = {"name": name or scores.stem, "sha256": file_sha256(scores)}
         write_relabelled(store, out, logits, attributes=attributes, classifiers=maker, progress=progress)
@@ -90,6 +98,12 @@ def read_scores(path: Path, samples: np.ndarray) -> tuple[tuple[str, ...], np.nd
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise DataError(f"{path} names a column more than once: {_few(repeated.unique())}.")
+    nameless = [number for number, column in enumerate(map(str, table), 1) if column in NAMELESS]
+    if nameless:
+        raise DataError(
+            f"{path}: column {_few(nameless)} has no name. If it is an index, write the table without it "
+            "(`to_csv(..., index=False)`); else name it after its attribute."
+        )
     if "sample" not in table:
         raise DataError(f"{path} has no column `sample` with the sample numbers; its columns are {_few(table)}.")
     numbers = _numbers(path, "sample", table.pop("sample"))

@@ -69,7 +69,7 @@ def write_part(path: Path, images: np.ndarray, rows: int) -> None:
     """
     starts = range(0, len(images), rows)
     blocks = [_packed(images[start : start + rows], rows) for start in starts]
-    with h5py.File("part", "w", driver="core", backing_store=False) as file:
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:  # in memory; a name of its own
         dataset = create_images(file, (len(blocks) * rows, *images.shape[1:]), rows)
         for start, block in zip(starts, blocks, strict=True):
             dataset.id.write_direct_chunk((start, 0, 0, 0), block)

@@ -192,7 +192,7 @@ def peek(path: Path | str) -> tuple[StoreSettings, int, bool]:
         StoreError: as `LatentStore.open`, but for incompleteness.
     """
     path = Path(path)
-    with form.open_file(path) as file:
+    with form.open_file(path) as file, form.reading(path):
         form.check_version(path, file)
         form.check_present(path, file, ())
         form.check_shapes(path, file)
@@ -207,7 +207,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     settings, finished, complete = peek(path)
-    with form.open_file(path) as file:
+    with form.open_file(path) as file, form.reading(path):
         fields = {name: value for name, value in asdict(settings).items() if name not in ("num_samples", "datasets")}
         return {
             "file": str(path),

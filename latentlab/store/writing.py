@@ -40,7 +40,7 @@ class StoreWriter:
     def __init__(self, path: Path, handle: int, share: tuple[int, int]) -> None:
         self.path, self._handle = path, handle
         rank, size = share
-        with form.open_file(path) as file:
+        with form.open_file(path) as file, form.reading(path):
             _check_resumable(path, file)
             self.num_samples, self.chunk_rows = form.num_rows(file), form.chunk_rows(file)
             self.num_chunks = len(file["chunk_done"])
@@ -116,8 +116,7 @@ class StoreWriter:
 
     def _assemble(self) -> None:
         """Replace the store by one that holds the images, too; room is made before HDF5 could run out of it."""
-        for stray in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.partial"):  # of a kill in here
-            stray.unlink()
+        _remove_strays(self.path)
         sizes = [part.stat().st_size for part in parts.parts_folder(self.path).glob("*.h5")]
         with atomic_file(self.path) as temporary:
             shutil.copyfile(self.path, temporary)
@@ -218,10 +217,8 @@ def new_store(
         OutputExistsError: `out` is taken.
         StoreError: it cannot be written.
     """
-    refuse_existing(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as folder:
-        inner = Path(folder) / out.name
+    with writer_lock(out), _beside(out) as inner:
+        refuse_existing(out)
         try:
             create_store(inner, settings, widths, chunk_rows=chunk_rows)
             with resume_store(inner) as writer:
@@ -231,6 +228,12 @@ def new_store(
             raise StoreError(str(error).replace(str(inner), str(out))) from error
         with atomic_file(out) as temporary:
             inner.replace(temporary)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as folder:
+        yield Path(folder) / out.name
 
 
 @contextmanager
@@ -247,10 +250,20 @@ def writer_lock(path: Path) -> Iterator[None]:
     except filelock.Timeout as error:
         raise StoreError(f"{path} is being written by another process: wait for it or name another --out.") from error
     try:
+        _remove_strays(path)
         _clear_finished(path)
         yield
     finally:
         lock.release()
+
+
+def _remove_strays(path: Path) -> None:
+    """Remove temporary files and folders that a killed process left beside a store; for who holds its lock."""
+    for stray in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if stray.is_dir():
+            shutil.rmtree(stray, ignore_errors=True)
+        else:
+            stray.unlink(missing_ok=True)
 
 
 def _clear_finished(path: Path) -> None:
