@@ -3,15 +3,15 @@
     python benchmarks/classifiers.py [--resolution 64] [--device cuda]
 
 The plain way is what one would write first: for every attribute a loop of its own over the data, eager float32 in
-torch's default layout with torch.optim.Adam. It is measured over LatentLab's own modules; its networks are made before,
-and its images are in memory, so that reading them costs it little. Networks are those of the
-preset `quick` with a separate trunk; images are the embedded faces. All ways are measured in turns within one process,
-with the memory settings of the command line for all; ratios are medians over the turns.
+torch's default layout with torch.optim.Adam, over LatentLab's own modules. Images are in memory, so that reading them
+costs every way little. Networks are those of the preset `quick` with a separate trunk; images are the embedded faces.
+Every way has a process of its own, LatentLab's with the memory settings of its command line, and all are measured in
+turns; networks and optimisers are made before. Ratios are medians over the turns.
 """
 
 import argparse
+import functools
 import os
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,24 +20,28 @@ from common.turns import measured, table
 
 from attribute_classifiers.batches import Batches, binary_targets
 from attribute_classifiers.evaluation import predict
-from attribute_classifiers.learners import make_learners, together
+from attribute_classifiers.learners import Steps, make_learners, together
 from attribute_classifiers.network import AttributeClassifiers, initialise, new_network
 from attribute_classifiers.presets import ClassifierConfig, preset
 from latentlab.cli.display import print_table
 from latentlab.data import Dataset, open_dataset
 from latentlab.distributed import Team
 from latentlab.images import to_float
-from latentlab.memory import keep_freed_memory
 
 STEPS = 10
 LABELLED = 512
 
 
+def data(resolution: int) -> Dataset:
+    return open_dataset("faces", resolution=resolution, num_images=LABELLED)
+
+
 class Ways:
     """Each method does the whole work once, and is timed."""
 
-    def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        self.dataset, self.device = dataset, device
+    def __init__(self, resolution: int, device: str) -> None:
+        self.dataset, self.device = data(resolution), torch.device(device)
+        dataset, device = self.dataset, self.device
         self.config = self._config()
         self.targets = binary_targets(dataset, self.config)
         self.separate = initialise(AttributeClassifiers(self.config), 0).eval().requires_grad_(False).to(device)
@@ -46,10 +50,8 @@ class Ways:
         self.plain = [new_network(self.config, 0, number).to(device) for number in range(self.config.num_networks)]
 
     def train_plainly(self) -> None:
-        for number, network in enumerate(self.plain):
-            network.requires_grad_(True).train()
-            adam = torch.optim.Adam(network.parameters(), betas=self.config.training.betas)
-            size = self.config.training.batch_size
+        size = self.config.training.batch_size
+        for number, (network, adam) in enumerate(zip(self.plain, self.plain_adams(), strict=True)):
             for step in range(STEPS):
                 rows = np.arange(step * size, (step + 1) * size)
                 images = to_float(self.dataset.images(rows)).contiguous().to(self.device)
@@ -58,6 +60,10 @@ class Ways:
                 F.binary_cross_entropy_with_logits(network(images), wanted).backward()
                 adam.step()
         self._wait()
+
+    @functools.cache  # noqa: B019 (one object in a process)
+    def plain_adams(self) -> list[torch.optim.Adam]:
+        return [torch.optim.Adam(network.parameters(), betas=self.config.training.betas) for network in self.plain]
 
     def train_alone(self) -> None:
         """LatentLab's own learner, one attribute after the other."""
@@ -87,11 +93,15 @@ class Ways:
     def label_shared(self) -> None:
         predict(self.shared, self.dataset, np.arange(LABELLED))
 
+    @functools.cache  # noqa: B019
+    def _learners(self, config: ClassifierConfig) -> list[Steps]:
+        return make_learners(config, seed=0, device=self.device, team=Team())
+
     def _config(self, **changes: object) -> ClassifierConfig:
         return preset("quick", resolution=self.dataset.resolution, trunk="separate", **changes)
 
     def _train(self, config: ClassifierConfig) -> None:
-        learners = make_learners(config, seed=0, device=self.device, team=Team())
+        learners = self._learners(config)
         shown = STEPS * config.training.batch_size
         training = config.training.model_copy(update={"num_images": shown})
         columns = [self.config.attributes.index(name) for name in config.attributes]
@@ -106,10 +116,18 @@ class Ways:
             torch.cuda.synchronize(self.device)
 
 
-def compare(ways: dict[str, Callable[[], None]], images: int) -> list[list[str]]:
-    """Images per second of each way, and its ratio to the first."""
-    speeds = measured(ways, images)
-    return table(speeds, next(iter(speeds.values())), digits=1)
+TRAINING = {
+    "one after the other, plain": ("train_plainly", False),
+    "one after the other, LatentLab": ("train_alone", True),
+    "together, float32": ("train_together", True),
+    "together, bfloat16": ("train_bfloat16", True),
+    "one shared trunk, float32": ("train_shared", True),
+}
+LABELLING = {
+    "one after the other, plain": ("label_plainly", False),
+    "together": ("label_together", True),
+    "one shared trunk": ("label_shared", True),
+}
 
 
 def main() -> None:
@@ -117,27 +135,14 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    keep_freed_memory()
-    ways = Ways(open_dataset("faces", resolution=options.resolution, num_images=LABELLED), torch.device(options.device))
-    batch = ways.config.training.batch_size
+    data(options.resolution)  # fills the cache for all processes
+    batch = preset("quick").training.batch_size
     where = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {options.device}, torch {torch.__version__}"
-    training = {
-        "one after the other, plain": ways.train_plainly,
-        "one after the other, LatentLab": ways.train_alone,
-        "together, float32": ways.train_together,
-        "together, bfloat16": ways.train_bfloat16,
-        "one shared trunk, float32": ways.train_shared,
-    }
-    title = f"Training 40 networks at {options.resolution} px, minibatch {batch}: images/s shown to all ({where})"
-    columns = ["", "images/s", "to the first", "range"]
-    print_table(columns, compare(training, STEPS * batch), title=title)
-    labelling = {
-        "one after the other, plain": ways.label_plainly,
-        "together": ways.label_together,
-        "one shared trunk": ways.label_shared,
-    }
-    title = f"Labelling with 40 networks at {options.resolution} px: images/s"
-    print_table(columns, compare(labelling, LABELLED), title=title)
+    titles = (f"Training 40 networks at {options.resolution} px, minibatch {batch}", "Labelling with 40 networks")
+    for title, ways, images in zip(titles, (TRAINING, LABELLING), (STEPS * batch, LABELLED), strict=True):
+        speeds = measured(Ways, (options.resolution, options.device), ways, images)
+        rows = table(speeds, next(iter(speeds.values())), digits=1)
+        print_table(["", "images/s", "to the first", "range"], rows, title=f"{title}: images/s ({where})")
 
 
 if __name__ == "__main__":
