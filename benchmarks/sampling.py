@@ -88,7 +88,7 @@ WAYS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=32)
-    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--rows", type=int, default=12288)
     parser.add_argument("--trunk", choices=("shared", "separate"), default="shared")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()

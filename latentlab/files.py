@@ -15,8 +15,11 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def atomic_file(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed."""
+def atomic_file(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
+
+    Without `durable` the disk is not waited for: after a power cut the file may be damaged, which its reader must see.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
@@ -25,9 +28,11 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        _on_disk(temporary)
+        if durable:
+            _on_disk(temporary)
         temporary.replace(path)
-        _on_disk(path.parent)
+        if durable:
+            _on_disk(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         _name(error, temporary, path)

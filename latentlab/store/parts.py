@@ -75,7 +75,7 @@ def write_part(path: Path, images: np.ndarray, rows: int) -> None:
             dataset.id.write_direct_chunk((start, 0, 0, 0), block)
         file.flush()
         content = file.id.get_file_image()
-    with atomic_file(path) as temporary:
+    with atomic_file(path, durable=False) as temporary:  # its checksum is in the store
         temporary.write_bytes(content)
 
 
