@@ -194,6 +194,8 @@ def test_check_says_what_does_not_fit(inside):
     assert not found["fits"]
     assert len(found["problems"]) == 7
     assert "my_networks has no other; it has" in run("networks", "check", "my_networks:other", code=2)
+    first, *_ = run("networks", "check", "my_networks:other", "--json", code=2).splitlines()
+    assert json.loads(first)["fits"] is False
 
 
 @pytest.mark.parametrize("command", ["sample", "ppl", "report"])

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from latentlab.cli.options import Device, torch_device
+from latentlab.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Generators: check.")
 
@@ -24,7 +25,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Call a generator on a few latents and say what is wrong with it; exits with 1 if it cannot be measured.
+    """Call a generator on a few latents and say what is wrong with it.
+
+    Exits with 1 if it cannot be measured, and with 2 if it cannot be made.
 
     \b
     Example:
@@ -36,11 +39,16 @@ def check(
     from latentlab.interop.generators import make_generator
 
     chosen = torch_device(device)
-    if names_factory(network):
-        generator, name = make_generator(network, device=chosen)
-    else:
-        own, name = load_generator(network)
-        generator = own.to(chosen)
+    try:
+        if names_factory(network):
+            generator, name = make_generator(network, device=chosen)
+        else:
+            own, name = load_generator(network)
+            generator = own.to(chosen)
+    except UsageError as error:
+        if as_json:
+            print(json.dumps({"name": network, "sha256": None, "fits": False, "problems": [str(error)]}))
+        raise
     found = examine_generator(generator, device=chosen)
     if as_json:
         lists = {"problems": found.problems, "suspicions": found.suspicions}
