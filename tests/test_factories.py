@@ -10,7 +10,7 @@ from fake_generator import FakeGenerator
 from latentlab.errors import UsageError
 from latentlab.interop.factories import find, make, names_factory
 from latentlab.interop.generators import load_user_generator
-from latentlab.interop.identity import content_sha256, modules_in
+from latentlab.interop.identity import combined_sha256, content_sha256, modules_in, source_sha256
 
 CODE = """
 import torch
@@ -187,8 +187,17 @@ def test_a_users_generator(factory):
 
 
 @pytest.mark.usefixtures("place")
-def test_the_hash_is_of_the_weights():
-    assert load_user_generator("gens:make")[1].sha256 == load_user_generator("gens:Own")[1].sha256
+def test_the_hash_is_of_the_weights_the_source_and_the_function(place):
+    first, again, other = (load_user_generator(f"gens:{name}")[1].sha256 for name in ("Own", "Own", "make"))
+    assert first == again != other
+    wrapped = load_user_generator("gens:make")[0]
+    weights = wrapped.network.sha256
+    wrapped.synthesis.function.paint.weight.data.zero_()
+    del wrapped.network
+    assert wrapped.network.sha256 != weights
+    with (place / "gens.py").open("a") as file:
+        file.write("# changed\n")
+    assert load_user_generator("gens:Own")[1].sha256 != first
 
 
 @pytest.mark.usefixtures("place")
@@ -221,7 +230,8 @@ def test_without_modules_the_hash_is_of_the_source(place):
     )
     generator, name = load_user_generator("gens:make")
     assert isinstance(generator, FakeGenerator)
-    assert name.sha256 == content_sha256(source=find("gens:make"))
+    content = content_sha256(source=find("gens:make"))
+    assert name.sha256 == combined_sha256(content, source_sha256(find("gens:make")), "make")
     assert modules_in(generator) == []
     before = name.sha256
     with (place / "gens.py").open("a") as file:

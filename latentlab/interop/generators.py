@@ -192,8 +192,8 @@ def load_user_generator(spec: str, *, device: torch.device | str = "cpu") -> tup
     """The generator that the factory `package.module:factory` makes, moved to `device` and checked.
 
     Returns:
-        The generator and its name, which is `spec`, with a hash of all parameters and buffers that it holds and of the
-        factory's source file: with another of either, it is another generator.
+        The generator and its name, which is `spec`, with a hash of all parameters and buffers that it holds, of the
+        factory's source file and of its name in there: with another of these, it is another generator.
 
     Raises:
         UsageError: The factory cannot be used (`factories.make`), or what it makes does not fit (`check_generator`).
@@ -222,7 +222,8 @@ def make_generator(spec: str, *, device: torch.device) -> tuple[GeneratorLike, N
         content = generator.network.sha256
     else:
         content = content_sha256(generator, source=find(spec))
-    return generator, NetworkName(name=spec, sha256=combined_sha256(content, source_sha256(find(spec))))
+    function = spec.partition(":")[2]
+    return generator, NetworkName(name=spec, sha256=combined_sha256(content, source_sha256(find(spec)), function))
 
 
 # ------------------------------------------------------------------------------------------------------- probing
