@@ -19,7 +19,7 @@ from fake_generator import NETWORK, FakeGenerator, FakeLabeller
 from latentlab.sampling import sample
 from latentlab.store import peek, resume_store
 
-CHUNKS = 120
+CHUNKS = 300
 KILLS = 24
 
 
@@ -92,7 +92,7 @@ def main() -> None:
         if in_write:
             killed = attempt(path, write=chance.randint(1, 30))
         else:
-            killed = attempt(path, seconds=chance.uniform(0.01, 0.15))
+            killed = attempt(path, seconds=chance.uniform(0.01, 0.1))
         counts["kills"] += killed
         counts["kills in a write"] += killed and in_write
         if path.exists():
