@@ -7,7 +7,7 @@ takes to start a kernel, several become a `Stack` whose kernels serve all of the
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attribute_classifiers.network import new_network
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
+from latentlab.blocks import block_pool
 from latentlab.distributed import Team
 from latentlab.networks import Discriminator, DiscriminatorConfig
 
@@ -175,14 +176,14 @@ def together(learners: Sequence[Steps], device: torch.device) -> Iterator["Toget
     if not workers:
         yield Together(learners, None)
         return
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with block_pool(workers) as pool:
         yield Together(learners, pool)
 
 
 class Together:
     """Learners that take the same minibatch."""
 
-    def __init__(self, learners: Sequence[Steps], pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, learners: Sequence[Steps], pool: Executor | None) -> None:
         self._learners, self._pool = learners, pool
 
     def step(self, images: Tensor, targets: Tensor, rate: float) -> Tensor:

@@ -101,7 +101,7 @@ PRESETS: dict[str, ClassifierConfig] = {
 
 
 SEPARATE_LEARNING_RATE = 0.01
-"""Of presets made for a shared trunk, when networks are separate: at 0.05, networks of single attributes die."""
+"""Of presets made for a shared trunk, when networks are separate: at 0.05, some of them die."""
 
 
 def preset(

@@ -10,11 +10,10 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,7 +36,7 @@ from attribute_classifiers.states import (
 from latentlab.data import Dataset
 from latentlab.distributed import Team
 from latentlab.errors import DivergenceError, OneClassWarning, OutputExistsError, UsageError
-from latentlab.files import refuse_existing
+from latentlab.files import only_writer, refuse_existing
 from latentlab.progress import Progress, silent
 
 LOOK_EVERY = 20
@@ -92,7 +91,8 @@ def train_classifiers(
     run = TrainingRun(
         dataset, config, targets, seed=seed, device=torch.device(device), team=team, folder=states_folder(out)
     )
-    with _sole_writer(out, team):
+    taken = UsageError(f"{out} is being trained by another process: wait for it or name another --out.")
+    with only_writer(out, taken) if team.leads else nullcontext():  # process 0 holds the right for all of its team
         run.restore(resume=resume)
         run.train(stack=stack, progress=progress)
         if team.leads:
@@ -228,24 +228,6 @@ def _finish(run: TrainingRun, out: Path, progress: Progress) -> None:
     )
     save_classifiers(out, classifiers, dataset=_described(run.dataset), card=card, seed=run.seed)
     shutil.rmtree(run.folder, ignore_errors=True)
-
-
-@contextmanager
-def _sole_writer(out: Path, team: Team) -> Iterator[None]:
-    """Hold the right to train `out`; process 0 does so for all of its team."""
-    if not team.leads:
-        yield
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UsageError(f"{out} is being trained by another process: wait for it or name another --out.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check_team(config: ClassifierConfig, team: Team) -> None:

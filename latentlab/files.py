@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latentlab.errors import OutputExistsError
+from latentlab.errors import LatentLabError, OutputExistsError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -66,6 +66,23 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         _name(error, temporary, path)
         raise
+
+
+@contextmanager
+def only_writer(path: Path, complaint: LatentLabError) -> Iterator[None]:
+    """Hold the right to write `path` by a lock file beside it, `.NAME.lock`, which stays; raise if another has it."""
+    import filelock  # it loads asyncio, which `latentlab --help` can do without
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise complaint from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _on_disk(path: Path) -> None:

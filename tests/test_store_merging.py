@@ -7,7 +7,7 @@ import pytest
 from tiny_store import EVERYTHING, SETTINGS, SHAPES, all_rows, foreign, write
 
 from latentlab.errors import OutputExistsError, StoreError, UsageError
-from latentlab.store import LatentStore
+from latentlab.store import LatentStore, writer_lock
 from latentlab.store.checking import check_store
 from latentlab.store.merging import merge_stores, regroup
 
@@ -160,5 +160,7 @@ def test_what_a_killed_merge_left_behind_is_cleared_away(tmp_path):
     left = tmp_path / ".run.h5.abc.partial"
     left.mkdir()
     (left / "run.h5").write_bytes(b"half")
-    write(tmp_path / "run.h5", EVERYTHING)
-    assert not left.exists()
+    write(tmp_path / "a.h5", SETTINGS)
+    with writer_lock(tmp_path / "run.h5"):
+        assert not left.exists()
+    assert (tmp_path / "a.h5").exists()

@@ -16,12 +16,11 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import filelock
 import h5py
 import numpy as np
 
 from latentlab.errors import StoreError
-from latentlab.files import atomic_file, refuse_existing
+from latentlab.files import atomic_file, only_writer, refuse_existing
 from latentlab.store import form, parts
 from latentlab.store.form import CHUNK_ROWS, SCHEMA_VERSION, StoreSettings
 
@@ -116,7 +115,6 @@ class StoreWriter:
 
     def _assemble(self) -> None:
         """Replace the store by one that holds the images, too; room is made before HDF5 could run out of it."""
-        _remove_strays(self.path)
         sizes = [part.stat().st_size for part in parts.parts_folder(self.path).glob("*.h5")]
         with atomic_file(self.path) as temporary:
             shutil.copyfile(self.path, temporary)
@@ -238,23 +236,16 @@ def _beside(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def writer_lock(path: Path) -> Iterator[None]:
-    """Hold the right to write the store `path`; part files that a kill left beside a complete store are removed.
+    """Hold the right to write the store `path`; what a kill left beside it is removed.
 
     Raises:
         StoreError: another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise StoreError(f"{path} is being written by another process: wait for it or name another --out.") from error
-    try:
+    taken = StoreError(f"{path} is being written by another process: wait for it or name another --out.")
+    with only_writer(path, taken):
         _remove_strays(path)
         _clear_finished(path)
         yield
-    finally:
-        lock.release()
 
 
 def _remove_strays(path: Path) -> None:
