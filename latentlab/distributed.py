@@ -50,7 +50,8 @@ class Team:
         """
         if self.size == 1:
             return
-        flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors])
+        kind = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
+        flat = torch.cat([tensor.detach().reshape(-1).to(kind) for tensor in tensors])
         with _peers():
             dist.all_reduce(flat)
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):

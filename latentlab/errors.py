@@ -70,3 +70,7 @@ class ProbabilitiesWarning(LatentLabWarning):
 
 class UpsamplingWarning(LatentLabWarning):
     """Images are smaller than what looks at them takes, and were enlarged."""
+
+
+class DegenerateWarning(LatentLabWarning):
+    """Numbers that can be measured, of data in which something is constant or said twice."""

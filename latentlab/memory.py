@@ -18,3 +18,8 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(TRIM_THRESHOLD, NEVER) and libc.mallopt(MMAP_THRESHOLD, LARGEST))
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory of this machine, in use or not."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

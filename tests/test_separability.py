@@ -175,7 +175,7 @@ def test_results_of_a_store_carry_their_protocol(tmp_path):
     assert z.protocol["classifiers"]["sha256"] == "unknown"
     assert set(z.details["attributes"][0]) == {
         "name", "valid", "reason", "conditional_entropy_bits", "ci95", "entropy_bits", "accuracy", "share_positive",
-        "converged",
+        "converged", "iterations", "information",
     }  # fmt: skip
     assert z.model_validate_json(z.model_dump_json()) == z
 

@@ -193,7 +193,7 @@ def test_images_are_only_made_smaller():
 
 def test_what_cannot_be_measured_is_left_out_and_said(squares, classifiers):
     said = []
-    means = Means(classifiers, num_samples=16)
+    means = Means(classifiers, num_samples=20)
     callback = snapshot_metrics(("ls_z", "fd_classifiers"), squares, seed=0, means=means, say=said.append)
     assert list(callback(FakeGenerator(noise=0.0, scale=0.0), 6000)) == ["fd_classifiers"]
     assert len(said) == 1

@@ -1,21 +1,23 @@
-"""`latentlab separability`: how well hyperplanes in Z and W tell the attributes apart."""
+"""`latentlab separability`: how well hyperplanes in Z and W tell the attributes apart; whether two stores differ."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from latentlab.cli.options import Json, Results, Seed
+from latentlab.cli.options import Device, Json, Results, Seed, torch_device
+from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
+    from latentlab.metrics.separability import Comparison
     from latentlab.results import MetricResult
 
 
 Protocol = Literal["latentlab", "stylegan"]
-"""How samples are ranked and one-class attributes counted; docs/metrics.md."""
+"""How samples are ranked and one-class attributes counted; docs/separability.md."""
 
 
-Solver = Literal["liblinear", "liblinear-dual"]
+Solver = Literal["newton", "liblinear", "liblinear-dual"]
 """How the hyperplanes are found."""
 
 
@@ -24,7 +26,10 @@ Space = Literal["z", "w", "both"]
 
 
 def separability(
-    store: Annotated[Path, typer.Argument(help="A store with latents and logits, such as runs/NAME/run.h5.")],
+    stores: Annotated[
+        list[Path],
+        typer.Argument(help="A store with latents and logits, such as runs/NAME/run.h5; two stores are compared."),
+    ],
     space: Annotated[Space, typer.Option(help="z, w, or both.")] = "both",
     protocol: Annotated[
         Protocol,
@@ -34,42 +39,95 @@ def separability(
         ),
     ] = "latentlab",
     solver: Annotated[
-        Solver, typer.Option(help="liblinear: scikit-learn's LinearSVC as it is today; liblinear-dual: as of 2018.")
-    ] = "liblinear",
+        Solver | None,
+        typer.Option(
+            help="newton: all hyperplanes at once, to convergence; liblinear: scikit-learn's LinearSVC as it is today; "
+            "liblinear-dual: as of 2018. Left out: newton, and liblinear for --protocol stylegan."
+        ),
+    ] = None,
     num_keep: Annotated[
         int | None, typer.Option(help="Most confident samples kept per attribute; half of all if left out.", min=2)
     ] = None,
+    held_out: Annotated[
+        float, typer.Option(help="Share of the samples to measure on hyperplanes fitted to the rest, such as 0.2.")
+    ] = 0.0,
+    permutations: Annotated[
+        int, typer.Option(help="How often to fit to shuffled labels, for the score that means nothing.", min=0)
+    ] = 1,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Also measure with a half, a quarter, ... of samples.")
+    ] = False,
     results: Results = None,
     as_json: Json = False,
     seed: Seed = 0,
+    device: Device = "auto",
 ) -> None:
     """Measure linear separability: exp of the summed entropies H(Y|X); 1 is perfect, lower is better.
 
-    Results are appended to results.jsonl beside the store.
+    Results are appended to results.jsonl beside the store. Of two stores it is said whether they differ by more than
+    chance, and nothing is written. Under torchrun, processes share the rows.
 
     \b
     Example:
-      latentlab separability runs/style-8/run.h5
+      latentlab separability runs/style-8/run.h5 --held-out 0.2 --curve
+      latentlab separability runs/style-8/run.h5 runs/traditional-0/run.h5
     """
+    from latentlab.distributed import team as joined
+
+    if len(stores) > 2:
+        raise UsageError(f"{len(stores)} stores are named; one is measured, and two are compared.")
+    where = torch_device(device)
+    spaces: tuple[Literal["z", "w"], ...] | None = None if space == "both" else (space,)
+    asked = {"spaces": spaces, "protocol": protocol, "solver": solver, "num_keep": num_keep, "seed": seed}
+    if len(stores) == 2:
+        if held_out or curve or results:
+            raise UsageError("--held-out, --curve and --results go with one store; two are only compared.")
+        _compare(stores, asked | {"device": where}, as_json=as_json)
+        return
+    with joined(where) as team:
+        more = {"held_out": held_out, "permutations": permutations, "curve": curve, "device": where, "team": team}
+        measured = _measure(stores[0], asked | more, shown=team.leads)
+        if team.leads:
+            _report(measured, results or stores[0].parent / "results.jsonl", as_json=as_json)
+
+
+def _measure(path: Path, asked: dict[str, Any], *, shown: bool) -> list["MetricResult"]:
     from latentlab.cli.display import progress_bar, say
     from latentlab.metrics.separability import separability_results
-    from latentlab.results import append_results
     from latentlab.store import LatentStore
 
-    spaces: tuple[Literal["z", "w"], ...] | None = None if space == "both" else (space,)
-    with LatentStore.open(store, needs=("logits",)) as opened, progress_bar("Fitting SVMs", "attributes") as progress:
+    with (
+        LatentStore.open(path, needs=("logits",)) as opened,
+        progress_bar("Fitting SVMs", "hyperplanes", shown=shown) as progress,
+    ):
         if not opened.settings.has_mapping:
-            say(f"this generator has no mapping network: W is Z{', so only Z is measured' * (space == 'both')}")
-        measured = separability_results(
-            opened,
-            spaces=spaces,
-            protocol=protocol,
-            solver=solver,
-            num_keep=num_keep,
-            seed=seed,
-            progress=progress,
-        )
-    target = results or store.parent / "results.jsonl"
+            only = ", so only Z is measured" * (asked["spaces"] is None)
+            say(f"this generator has no mapping network: W is Z{only}")
+        return separability_results(opened, **asked, progress=progress)
+
+
+def _compare(paths: list[Path], asked: dict[str, Any], *, as_json: bool) -> None:
+    from latentlab.cli.display import progress_bar
+    from latentlab.metrics.separability import compare_stores
+    from latentlab.store import LatentStore
+
+    with (
+        LatentStore.open(paths[0], needs=("logits",)) as first,
+        LatentStore.open(paths[1], needs=("logits",)) as second,
+        progress_bar("Fitting SVMs", "hyperplanes") as progress,
+    ):
+        found = compare_stores(first, second, **asked, progress=progress)
+    if as_json:
+        print(*(comparison.model_dump_json() for comparison in found), sep="\n")
+        return
+    for comparison in found:
+        _print_comparison(comparison)
+
+
+def _report(measured: list["MetricResult"], target: Path, *, as_json: bool) -> None:
+    from latentlab.cli.display import say
+    from latentlab.results import append_results
+
     append_results(target, measured)
     if as_json:
         print(*(result.model_dump_json() for result in measured), sep="\n")
@@ -79,35 +137,132 @@ def separability(
 
 
 def _print(measured: list["MetricResult"]) -> None:
-    from latentlab.cli.display import interval, number, print_table
+    from latentlab.cli.display import print_table
+
+    for result in measured:
+        space, attributes = result.metric.removeprefix("ls_").upper(), result.details["attributes"]
+        held = "held_out" in result.details
+        columns = ["attribute", "positive", "H(Y)", "H(Y|X)", "[95 %]", "I/H(Y)", "accuracy", *(["held out"] * held)]
+        rows = [_cells(row, held=held) for row in attributes]
+        print_table(columns, rows, title=f"{space}, entropies in bits, {result.network.name}")
+        for reason in sorted({row["reason"] for row in attributes if row["reason"]}):
+            print(f"{space}: {', '.join(row['name'] for row in attributes if row['reason'] == reason)}: {reason}.")
+    for result in measured:
+        _print_score(result)
+    _print_ratio(measured[-1].details.get("ratio_z_over_w"))
+    for result in measured:
+        _print_curve(result)
+    _print_protocol(measured[0])
+
+
+def _print_score(result: "MetricResult") -> None:
+    """The score, and what it is worth."""
+    from latentlab.cli.display import interval, number
     from latentlab.results import METRICS
 
-    by_space = [{row["name"]: row for row in result.details["attributes"]} for result in measured]
-    spaces = [result.metric.removeprefix("ls_").upper() for result in measured]
-    columns = ["attribute", "positive", "H(Y)"]
-    columns += [heading for space in spaces for heading in (f"H(Y|X) {space} [95 %]", f"acc. {space}")]
-    rows = []
-    for name, first in by_space[0].items():
-        cells = [cell for rows_of in by_space for cell in _cells(rows_of[name])]
-        rows.append([name, _fixed(first["share_positive"]), _fixed(first["entropy_bits"]), *cells])
-    print_table(columns, rows, title=f"Entropies in bits, {measured[0].network.name}")
-    for reason in sorted({row["reason"] for row in by_space[0].values() if row["reason"]}):
-        names = [name for name, row in by_space[0].items() if row["reason"] == reason]
-        print(f"{', '.join(names)}: {reason}.")
-    for result in measured:
-        total, valid = len(result.details["attributes"]), result.details["num_valid"]
-        partial = "" if valid == total else f" over {valid} of {total} valid attributes: not comparable with others"
-        print(f"{METRICS[result.metric]}: {number(result.value)} {interval(result.ci95)}{partial}")
-    protocol = measured[0].protocol
-    print(f"protocol {protocol['name']}, confidence by {protocol['confidence']}, {measured[0].num_samples:,} samples")
+    details = result.details
+    total, valid = len(details["attributes"]), details["num_valid"]
+    partial = "" if valid == total else f" over {valid} of {total} valid attributes: not comparable with others"
+    print(f"{METRICS[result.metric]}: {number(result.value)} {interval(result.ci95)}{partial}")
+    held = details.get("held_out")
+    if held:
+        fewer = "" if held["num_valid"] == valid else f", over {held['num_valid']} attributes"
+        share = f"{100 * held['fraction']:g} % of the samples, fitted to the others"
+        print(f"  on held-out samples ({share}{fewer}): {number(held['score'])} {interval(held['ci95'])}")
+    nothing = f"  hyperplanes that say nothing: {number(details['know_nothing_score'])}"
+    shuffled = details.get("permuted_scores")
+    print(nothing + (f"; fitted to shuffled labels: {', '.join(map(number, shuffled))}" if shuffled else ""))
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    """An attribute's entropy with its interval, and its accuracy, in one space."""
+def _print_ratio(ratio: dict[str, Any] | None) -> None:
+    from latentlab.cli.display import interval, number
+
+    if ratio:
+        low, high = ratio["ci95"]
+        verdict = "W is the less entangled" if low > 1 else "Z is the less entangled" if high < 1 else "no difference"
+        print(
+            f"Z/W: {number(ratio['value'])} {interval(ratio['ci95'])} over {ratio['num_attributes']} attributes valid "
+            f"in both: {verdict} beyond chance."
+        )
+
+
+def _print_curve(result: "MetricResult") -> None:
+    from latentlab.cli.display import interval, number, print_table
+
+    curve = result.details.get("curve")
+    if not curve:
+        return
+    held = "held_out_score" in curve[0]
+    columns = ["samples", "score", "[95 %]", *(["held out"] * held)]
+    rows = [
+        [
+            f"{point['num_samples']:,}",
+            number(point["score"]),
+            interval(point["ci95"]),
+            *([number(point["held_out_score"])] if held else []),
+        ]
+        for point in curve
+    ]
+    space, over = result.metric.removeprefix("ls_").upper(), curve[0]["num_attributes"]
+    print_table(columns, rows, title=f"{space}, by the number of samples, over {over} attributes valid at every size")
+
+
+def _print_protocol(result: "MetricResult") -> None:
+    protocol, rows = result.protocol, [row for row in result.details["attributes"] if row["iterations"] is not None]
+    converged = sum(bool(row["converged"]) for row in rows)
+    print(
+        f"protocol {protocol['name']}, confidence by {protocol['confidence']}, {result.num_samples:,} samples, "
+        f"{protocol['num_keep']:,} kept per attribute; solver {protocol['solver']}, {converged} of {len(rows)} fits "
+        "converged"
+    )
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    from latentlab.cli.display import interval, number, print_table
+
+    first, second = (network.name for network in comparison.networks)
+    rows = [
+        [row.name, _fixed(row.first), _fixed(row.second), f"{row.difference:+.3f}", _pair(row.ci95)]
+        for row in comparison.attributes
+    ]
+    space = comparison.space.upper()
+    print_table(
+        ["attribute", "first", "second", "difference", "[95 %]"],
+        rows,
+        title=f"H(Y|X) in bits, {space}: {first}, {second}",
+    )
+    if comparison.left_out:
+        print(f"left out, not valid in both: {', '.join(comparison.left_out)}")
+    print(f"scores over {len(rows)} attributes: {number(comparison.scores[0])} and {number(comparison.scores[1])}")
+    verdict = "larger than chance" if comparison.larger_than_chance else "not larger than chance"
+    print(
+        f"{space}, first/second: {number(comparison.ratio)} {interval(comparison.ci95)}, "
+        f"p = {comparison.p_value:.2g}: {verdict}"
+    )
+    if comparison.attributes_p_value is not None:
+        print(f"through the attributes (signed ranks): p = {comparison.attributes_p_value:.2g}")
+    if not comparison.same_classifiers:
+        print("the stores were not labelled by the same classifiers: their scores measure different things")
+    how = "the same z row by row, resampled together" if comparison.paired else "different z, resampled apart"
+    protocol = comparison.protocol
+    print(
+        f"protocol {protocol['name']}, solver {protocol['solver']}, {protocol['num_samples']:,} samples of each; {how}"
+    )
+
+
+def _cells(row: dict[str, Any], *, held: bool) -> list[str]:
+    """An attribute's line."""
+    more = [_fixed(row["held_out_conditional_entropy_bits"])] if held else []
+    known = [row["name"], _fixed(row["share_positive"]), _fixed(row["entropy_bits"])]
     if row["conditional_entropy_bits"] is None:
-        return ["–", "–"]
-    low, high = (_fixed(end) for end in row["ci95"])
-    return [f"{_fixed(row['conditional_entropy_bits'])} [{low}, {high}]", _fixed(row["accuracy"])]
+        return [*known, "–", "–", "–", "–", *more]
+    left, ends = _fixed(row["conditional_entropy_bits"]), _pair(row["ci95"])
+    return [*known, left, ends, _fixed(row["information"]), _fixed(row["accuracy"]), *more]
+
+
+def _pair(ends: Any) -> str:
+    low, high = (_fixed(end) for end in ends)
+    return f"[{low}, {high}]"
 
 
 def _fixed(value: float | None) -> str:

@@ -4,9 +4,11 @@ Resampling with replacement is done by weights (how often a sample was drawn), f
 seed derived from the measurement's, so that an interval is as reproducible as its value.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.stats import poisson
 
 from latentlab.randomness import derive_seed
 
@@ -25,11 +27,21 @@ def weight_blocks(count: int, replicates: int, *, seed: int, stream: str) -> Ite
     The Poisson bootstrap (Hanley and MacGibbon, 2006): every sample's number of draws is independent, which for
     statistics that are normalised by the total weight equals the usual bootstrap up to O(1 / count).
     """
-    generator = rng(seed, stream)
+    generator, table = rng(seed, stream), _poisson_table()
     block = max(1, _WEIGHTS_AT_A_TIME // max(count, 1))
     for start in range(0, replicates, block):
         size = (min(block, replicates - start), count)
-        yield generator.poisson(1.0, size).astype(np.float32)
+        yield table[generator.integers(2**16, size=size, dtype=np.uint16)]
+
+
+@functools.cache
+def _poisson_table() -> np.ndarray:
+    """Poisson(1) by the inverse of its distribution function at 2^16 even steps, float32: several times numpy's speed.
+
+    The largest is 8 (above it lie 1e-6 of the draws); mean and variance are 1 to 3e-5.
+    """
+    steps = (np.arange(2**16) + 0.5) / 2**16
+    return np.asarray(poisson.ppf(steps, 1.0), np.float32)
 
 
 def draw_counts(count: int, replicates: int, *, seed: int, stream: str) -> Iterator[np.ndarray]:

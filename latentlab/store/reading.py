@@ -132,6 +132,15 @@ class LatentStore:
         plain: dict[str, Any] = json.loads(json.dumps(fields))
         return {"file": self.path.name, **plain, "latentlab_version": written_by}
 
+    def rows(self, name: str) -> "StoreRows":
+        """A dataset to be read in slices, each time from the disk: for what does not fit the memory.
+
+        Raises:
+            StoreError: there is no such dataset.
+        """
+        form.check_present(self.path, self._file, [name])
+        return StoreRows(self, name)
+
     def chunk(self, name: str, number: int) -> np.ndarray:
         """One chunk of a dataset: float32, or uint8 images; checked to be undamaged and finite.
 
@@ -148,6 +157,10 @@ class LatentStore:
         form.check_present(self.path, self._file, names)
         for number in range(len(self.chunks)):
             yield {name: self.chunk(name, number) for name in names}
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """A dataset as it is, unchecked."""
+        return self._file[name]
 
     def inspect(self, name: str, number: int) -> tuple[np.ndarray, str | None]:
         """One chunk of a dataset, and what is wrong with it (None: nothing)."""
@@ -183,6 +196,33 @@ class LatentStore:
                 f"{self.path} holds samples of {network['name']} (SHA-256 {network['sha256']}), but the network asked "
                 f"for has the SHA-256 {asked}: name the store of that network, or sample it."
             )
+
+
+class StoreRows:
+    """A dataset of an open store, read in slices of rows; chunks are checked when they are read first.
+
+    Attributes:
+        shape: Of the dataset.
+    """
+
+    def __init__(self, store: LatentStore, name: str) -> None:
+        self.store, self.name = store, name
+        self.shape: tuple[int, ...] = (len(store), *store.widths[name])
+        self._checked: set[int] = set()
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """float32 rows, start to stop without a step.
+
+        Raises:
+            StoreError: they are damaged or not finite.
+        """
+        start, stop, _ = rows.indices(len(self.store))
+        size = self.store.chunk_rows
+        unseen = [n for n in range(start // size, -(-stop // size)) if n not in self._checked]
+        for number in unseen:
+            self.store.chunk(self.name, number)
+        self._checked.update(unseen)
+        return np.asarray(self.store.dataset(self.name)[start:stop], np.float32)
 
 
 def peek(path: Path | str) -> tuple[StoreSettings, int, bool]:

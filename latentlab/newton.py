@@ -1,0 +1,361 @@
+"""Many L2-regularised linear SVMs with squared hinge loss in the primal, by Newton's method, all at once.
+
+Minimised over w for every column p, with one more feature that is always 1 (its weight, the intercept, is regularised
+like the others, as liblinear does):
+
+    |w|^2 / 2 + C sum_i max(0, 1 - y_i w.x_i)^2       over the rows with y_i = +1 or -1 (0: left out)
+
+The objective is convex and piecewise quadratic; its generalised Hessian is I + 2 C X_S' X_S with S the rows inside the
+margin (Keerthi and DeCoste, 2005; Mangasarian, 2002). One pass over the rows serves all columns: matrix products do
+the work where solvers for one column are bound by memory. The systems are solved by conjugate gradients, preconditioned
+by the exact inverse for a draw of at most max(2048, 4 D) of the rows in S.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentlab.blocks import block_pool
+from latentlab.distributed import Team
+from latentlab.errors import DataError
+from latentlab.memory import memory_of_machine
+from latentlab.progress import Progress, silent
+from latentlab.protocols import full_precision
+
+MAX_ITER = 100
+TOLERANCE = 1e-4
+"""liblinear's rule with its default: |gradient| <= tolerance * min(positives, negatives) / n * |gradient at w = 0|."""
+CLOSE = 1e-5
+"""And the next Newton step, the estimated distance to the optimum, at most this share of |w|."""
+MOST_CG = 40
+_BLOCK = {"cpu": 2048, "cuda": 32768}
+_SKETCH_ROWS = 2048
+_CHANGED = 0.3  # of the active rows, after which a preconditioner is made anew
+_SLOW_CG = 5  # conjugate-gradient steps, after which it is made anew, too
+_MOST_MEMORY = 2**28  # bytes of preconditioners, and of gathered rows
+_MOST_STEPS = 12  # of a line search
+Made = TypeVar("Made")
+
+
+class Rows(Protocol):
+    """Features [N, D] that are read in slices: an array, a memory map, an HDF5 dataset, or `LatentStore.rows`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, D)."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Some rows, [n, D]."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `solve` found.
+
+    Attributes:
+        weights: float64 [P, D + 1], the intercept last; zeros for columns of one class.
+        converged: bool [P]; liblinear's rule holds and the next step is at most `CLOSE` of the weights.
+        iterations: int [P], Newton steps.
+        gradient: float64 [P], |gradient| as a share of the gradient at w = 0.
+    """
+
+    weights: np.ndarray
+    converged: np.ndarray
+    iterations: np.ndarray
+    gradient: np.ndarray
+
+
+def solve(
+    x: Rows,
+    signs: np.ndarray,
+    *,
+    c: float = 1.0,
+    device: torch.device | str = "cpu",
+    team: Team | None = None,
+    progress: Progress = silent,
+) -> Solution:
+    """Solve for all columns to convergence.
+
+    Rows are kept in float32 and read in blocks, sums over blocks are float64. In the memory, on the disk, or shared by
+    processes (process r of n works on the blocks r, r + n, ...), the solution is the same up to the rounding of sums.
+
+    Args:
+        x: Features [N, D]. Arrays are used in place; other rows are kept in memory if this process's take at most a
+            quarter of it, else read again in every pass. On a GPU they are kept if they take at most half of what is
+            free there.
+        signs: int8 [N, P]: 1 and -1 for the classes, 0 for rows that are left out.
+        c: The weight of the losses.
+        device: Where to compute.
+        team: The processes that share the rows; each has `x` and `signs` whole.
+        progress: Told how many columns are done.
+
+    Raises:
+        DataError: values or their squares exceed float32.
+    """
+    dims, columns = x.shape[1], signs.shape[1]
+    together = max(1, min(256, _MOST_MEMORY // (8 * (dims + 1) ** 2)))
+    parts = []
+    with full_precision(), torch.inference_mode():
+        for start in range(0, columns, together):
+
+            def told(done: int, start: int = start) -> None:
+                progress(start + done, columns)
+
+            problem = _Problem(x, signs[:, start : start + together], device=torch.device(device), team=team or Team())
+            parts.append(_newton(problem, c, told))
+    fields = zip(*((p.weights, p.converged, p.iterations, p.gradient) for p in parts), strict=True)
+    return Solution(*(np.concatenate(field) for field in fields))
+
+
+class _Problem:
+    """The rows, their signs, and which of them are inside the margin: the sums over rows that Newton's method needs."""
+
+    def __init__(self, x: Rows, signs: np.ndarray, *, device: torch.device, team: Team) -> None:
+        self.dims, self.device, self.team, self.x = x.shape[1], device, team, x
+        size = _BLOCK[device.type]
+        starts = range(0, x.shape[0], size)
+        self.blocks = [slice(start, min(start + size, x.shape[0])) for start in starts][team.rank :: team.size]
+        self.held: dict[int, Tensor] = {}
+        if _fits(sum(rows.stop - rows.start for rows in self.blocks) * self.dims * 4, device):
+            self.held = {rows.start: self.block(rows) for rows in self.blocks}
+        self.signs = torch.from_numpy(np.ascontiguousarray(signs, np.int8)).to(device)
+        self.active = self.signs != 0
+        draws = np.random.Generator(np.random.Philox(0)).random(x.shape[0], np.float32)
+        self.priority = torch.from_numpy(draws).to(device)
+        self.workers = torch.get_num_threads() if device.type == "cpu" else 1
+
+    def block(self, rows: slice) -> Tensor:
+        """float32 [n, D], on the device."""
+        if rows.start in self.held:
+            return self.held[rows.start]
+        return torch.from_numpy(np.ascontiguousarray(self.x[rows], np.float32)).to(self.device)
+
+    def mapped(self, function: Callable[[Any], Made], items: Sequence[Any]) -> list[Made]:
+        """The function of all items, in order; on a CPU one thread each."""
+        if self.workers == 1:
+            return [function(item) for item in items]
+        with block_pool(self.workers) as pool:
+            return list(pool.map(torch.inference_mode()(function), items))
+
+    def total(self, parts: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
+        """Sum in float64, over blocks and processes."""
+        whole = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        for part in parts:
+            whole += part
+        self.team.add([whole])
+        return whole
+
+    def gradient(self, weights: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_i r_i y_i x_i with r_i = max(0, 1 - y_i w.x_i), [p, D + 1], and how many rows are active (r_i > 0), [p].
+
+        Remembers which rows are active.
+        """
+        normals, offsets = _single(weights)
+
+        def of(rows: slice) -> Tensor:
+            x, y = self.block(rows), self.signs[rows][:, columns].float()
+            residuals = torch.addmm(offsets, x, normals).mul_(y)
+            residuals = torch.sub(y.abs(), residuals).clamp_(min=0)  # 0 where y is 0
+            active = residuals > 0
+            self.active[rows].index_copy_(1, columns, active)
+            residuals *= y
+            return torch.cat([residuals.t() @ x, residuals.sum(0)[:, None], active.sum(0)[:, None].float()], 1)
+
+        found = self.total(self.mapped(of, self.blocks), (len(columns), self.dims + 2))
+        return found[:, :-1], found[:, -1]
+
+    def curvature(self, directions: Tensor, columns: Tensor) -> Tensor:
+        """X_S' X_S d for the active rows S of each column, [p, D + 1]."""
+        normals, offsets = _single(directions)
+
+        def of(rows: slice) -> Tensor:
+            x = self.block(rows)
+            products = torch.addmm(offsets, x, normals).mul_(self.active[rows][:, columns])
+            return torch.cat([products.t() @ x, products.sum(0)[:, None]], 1)
+
+        return self.total(self.mapped(of, self.blocks), (len(columns), self.dims + 1))
+
+    def inverses(self, columns: Tensor, counts: Tensor, c: float) -> Tensor:
+        """(I + 2 C X_S' X_S)^-1, float64 [p, D + 1, D + 1], estimated from a draw of the active rows S."""
+        most = max(_SKETCH_ROWS, 4 * self.dims)
+        at_once = max(1, _MOST_MEMORY // (4 * most * self.dims))
+        parts = []
+        for start in range(0, len(columns), at_once):
+            some = columns[start : start + at_once]
+            grams = torch.stack(self.mapped(_gram, self._drawn(some, most / counts[start : start + at_once])))
+            self.team.add([grams])
+            scales = 2 * c * counts[start : start + at_once] / grams[:, -1, -1].clamp(min=1)
+            parts += self.mapped(_inverse, list(grams * scales[:, None, None]))
+        return torch.stack(parts)
+
+    def _drawn(self, columns: Tensor, shares: Tensor) -> list[list[Tensor]]:
+        """For each column a share of its active rows (of this process), block by block, [n, D] each."""
+
+        def of(rows: slice) -> tuple[Tensor, ...]:
+            chosen = (self.active[rows][:, columns] & (self.priority[rows][:, None] < shares)).t().contiguous()
+            return self.block(rows)[chosen.nonzero()[:, 1]].split(chosen.sum(1).tolist())
+
+        return [list(parts) for parts in zip(*self.mapped(of, self.blocks), strict=True)]
+
+
+def _newton(problem: _Problem, c: float, told: Callable[[int], None]) -> Solution:
+    """Newton's method with line search, for all columns in step; a column leaves when it has converged."""
+    state = _State(problem, c)
+    while len(state.live):
+        state.renew_inverses()
+        steps = state.steps()
+        state.walk(steps)
+        state.leave()
+        told(state.columns - len(state.live))
+    return state.solution()
+
+
+class _State:
+    """Where every column stands."""
+
+    def __init__(self, problem: _Problem, c: float) -> None:
+        self.problem, self.c, columns = problem, c, problem.signs.shape[1]
+        self.columns, device = columns, problem.device
+        positives, kept = (problem.signs > 0).sum(0), problem.active.sum(0)
+        rarer = torch.minimum(positives, kept - positives)
+        everyone = torch.arange(columns, device=device)
+        self.live = everyone[rarer > 0]
+        self.weights = torch.zeros(columns, problem.dims + 1, dtype=torch.float64, device=device)
+        self.gradients, self.counts = torch.zeros_like(self.weights), torch.zeros_like(self.weights[:, 0])
+        self._look(self.weights[self.live], self.live)
+        self.start = self.gradients.norm(dim=1)
+        self.goal = TOLERANCE * rarer / kept.clamp(min=1) * self.start
+        self.inverses: dict[int, Tensor] = {}
+        self.counts_then = torch.zeros_like(self.counts)
+        self.cg = torch.full((columns,), MOST_CG, device=device)
+        self.forcing = torch.full_like(self.counts, 0.3)
+        self.iterations = torch.zeros(columns, dtype=torch.long, device=device)
+        self.converged = torch.zeros(columns, dtype=torch.bool, device=device)
+
+    def _look(self, weights: Tensor, columns: Tensor) -> None:
+        """Put columns at these weights: their gradients and active rows."""
+        sums, counts = self.problem.gradient(weights, columns)
+        self.weights[columns], self.counts[columns] = weights, counts
+        self.gradients[columns] = weights - 2 * self.c * sums
+        if not self.gradients[columns].isfinite().all():
+            raise DataError(
+                "the sums of an SVM exceed what float32 holds: the features are too large (scale them) or not finite."
+            )
+
+    def renew_inverses(self) -> None:
+        """Make the preconditioners anew that are out of date or did not help."""
+        live = self.live
+        changed = (self.counts[live] - self.counts_then[live]).abs() > _CHANGED * self.counts_then[live]
+        old = live[changed | (self.cg[live] > _SLOW_CG)]
+        if len(old):
+            found = self.problem.inverses(old, self.counts[old].clamp(min=1), self.c)
+            self.inverses |= dict(zip(old.tolist(), found, strict=True))
+            self.counts_then[old] = self.counts[old]
+
+    def _preconditioned(self, vectors: Tensor, columns: Tensor) -> Tensor:
+        rows = [self.inverses[column] @ vector for column, vector in zip(columns.tolist(), vectors, strict=True)]
+        return torch.stack(rows)
+
+    def steps(self) -> Tensor:
+        """Newton steps of the live columns by conjugate gradients, each to its own accuracy."""
+        live, limit = self.live, self.forcing[self.live] ** 2
+        step, residual = torch.zeros_like(self.gradients[live]), -self.gradients[live]
+        direction = self._preconditioned(residual, live)
+        size = (residual * direction).sum(1)
+        first, left = size.clone(), torch.arange(len(live), device=live.device)
+        self.cg[live] = 0
+        for _ in range(MOST_CG):
+            d = direction[left]
+            product = d + 2 * self.c * self.problem.curvature(d, live[left])
+            along = size[left] / (d * product).sum(1)
+            step[left] += along[:, None] * d
+            residual[left] -= along[:, None] * product
+            better = self._preconditioned(residual[left], live[left])
+            new = (residual[left] * better).sum(1)
+            direction[left] = better + (new / size[left])[:, None] * d
+            size[left] = new
+            self.cg[live[left]] += 1
+            left = left[new > limit[left] * first[left]]
+            if not len(left):
+                break
+        return step
+
+    def walk(self, steps: Tensor) -> None:
+        """Go along the steps until the slope is at most half of what it was, by bisecting with the secant."""
+        live = self.live
+        origin, slope = self.weights[live], (self.gradients[live] * steps).sum(1)
+        before = (self.gradients[live] * self._preconditioned(self.gradients[live], live)).sum(1)
+        low, high = torch.zeros_like(slope), torch.full_like(slope, math.inf)
+        slope_low, slope_high, t = slope.clone(), high.clone(), torch.ones_like(slope)
+        left = torch.arange(len(live), device=live.device)
+        for _ in range(_MOST_STEPS):
+            self._look(origin[left] + t[left, None] * steps[left], live[left])
+            found = (self.gradients[live[left]] * steps[left]).sum(1)
+            short, long = left[found < 0], left[found >= 0]
+            low[short], slope_low[short] = t[short], found[found < 0]
+            high[long], slope_high[long] = t[long], found[found >= 0]
+            left = left[found.abs() > 0.5 * slope[left].abs()]
+            if not len(left):
+                break
+            t[left] = _next(low[left], high[left], slope_low[left], slope_high[left])
+        self.iterations[live] += 1
+        after = (self.gradients[live] * self._preconditioned(self.gradients[live], live)).sum(1)
+        self.forcing[live] = (after / before).clamp(min=0).sqrt().clamp(0.01, 0.3)
+
+    def leave(self) -> None:
+        """Let the columns go that have converged or will not."""
+        live = self.live
+        distance = self._preconditioned(self.gradients[live], live).norm(dim=1)
+        close = distance <= CLOSE * self.weights[live].norm(dim=1)
+        self.converged[live] = close & (self.gradients[live].norm(dim=1) <= self.goal[live])
+        gone = self.converged[live] | (self.iterations[live] >= MAX_ITER)
+        for column in live[gone].tolist():
+            del self.inverses[column]
+        self.live = live[~gone]
+
+    def solution(self) -> Solution:
+        """As arrays."""
+        share = self.gradients.norm(dim=1) / self.start.clamp(min=torch.finfo(torch.float64).tiny)
+        found = (self.weights, self.converged, self.iterations, share)
+        return Solution(*(tensor.cpu().numpy() for tensor in found))
+
+
+def _next(low: Tensor, high: Tensor, slope_low: Tensor, slope_high: Tensor) -> Tensor:
+    """Where to look next: twice as far, or where the secant crosses zero, away from both ends."""
+    inside = low - slope_low * (high - low) / (slope_high - slope_low)
+    margin = 0.05 * (high - low)
+    inside = torch.maximum(torch.minimum(inside, high - margin), low + margin)
+    return torch.where(high.isinf(), 2 * low, inside)
+
+
+def _gram(parts: Sequence[Tensor]) -> Tensor:
+    """X' X of rows with a last feature of 1, float64 [D + 1, D + 1]."""
+    rows = torch.cat(list(parts))
+    sums = torch.cat([rows.sum(0), rows.new_full((1,), len(rows))])
+    products = torch.cat([rows.t() @ rows, sums[None, :-1]])
+    return torch.cat([products, sums[:, None]], 1).double()
+
+
+def _inverse(gram: Tensor) -> Tensor:
+    """(I + gram)^-1; the diagonal is scaled to 1 first, and raised where float32 rounding could make it indefinite."""
+    hessian = gram + torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    scale = hessian.diagonal().rsqrt()
+    scaled = hessian * scale * scale[:, None]
+    scaled.diagonal().add_(1e-6)
+    return torch.cholesky_inverse(torch.linalg.cholesky(scaled)) * scale * scale[:, None]
+
+
+def _single(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """float32 normals [D, p] and offsets [p]."""
+    single = weights.float()
+    return single[:, :-1].t().contiguous(), single[:, -1].contiguous()
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of features are to be kept: a quarter of the memory, half of what a GPU has left."""
+    return size <= (memory_of_machine() // 4 if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 2)
