@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import statistics
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -22,7 +23,7 @@ Noise = Literal["random", "const", "none"]
 """Where the noise inputs come from."""
 
 MOST_STEPS, MOST_SEEDS = 99, 99
-NAMED = 3  # side effects that the table names
+NAMED = 2  # side effects that the table names
 WHOLE = 6  # measured attributes up to which the table shows all
 
 
@@ -238,6 +239,10 @@ def _tell(rescoring: "Rescoring", network: "NetworkName", *, as_json: bool) -> N
     others = list(rescoring.attributes) if few else ["moved along most (sd)"]
     columns = ["edit", "target [95 %]", "sd", "flips", "selectivity [95 %]", *others]
     print_table(columns, [_cells(row, few=few) for row in rows], title=f"Moves per step, {network.name}")
+    for space in sorted({edit.space for edit in rescoring.edits} if len(rows) > 1 else ()):
+        known = [row["selectivity"] for row in rows if row["space"] == space and row["selectivity"] is not None]
+        if known:
+            print(f"median selectivity in {space.upper()}: {statistics.median(known):.2f}, {len(known)} edits")
     print(
         f"target: log-odds per step, over {rescoring.num_samples:,} samples edited by {rescoring.reach:g} to either "
         "side; sd: the same in standard deviations of the attribute's log-odds; selectivity: the target's sd over the "

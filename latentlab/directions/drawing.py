@@ -47,7 +47,7 @@ def check_free(path: Path | str, *, overwrite: bool = False) -> None:
 
 
 def save_figure(path: Path | str, figure: Figure, *, dpi: int, crop: bool = False) -> None:
-    """Write a figure in the format of the file's ending, at once, and without the time of day; `crop` cuts margins off."""
+    """Write a figure in the format of the file's ending, at once, undated; `crop` cuts margins off."""
     path = Path(path)
     form = path.suffix.lower().removeprefix(".")
     undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
