@@ -1,5 +1,6 @@
 """`latentlab edit`: images edited along attribute directions, and what else the edits move."""
 
+import itertools
 import json
 import math
 import re
@@ -153,8 +154,8 @@ def _decimal(text: str) -> Decimal:
 def _range(start: Decimal, stop: Decimal, stride: Decimal) -> list[Decimal]:
     if stop < start or stride <= 0:
         raise InvalidOperation
-    count = min(int((stop - start) / stride), MOST_STEPS) + 1
-    return [start + number * stride for number in range(count)]
+    grid = (start + number * stride for number in range(MOST_STEPS + 1))
+    return list(itertools.takewhile(lambda step: step <= stop, grid))
 
 
 def seeds_of(text: str) -> list[int]:
@@ -239,9 +240,9 @@ def _tell(rescoring: "Rescoring", network: "NetworkName", *, as_json: bool) -> N
     others = list(rescoring.attributes) if few else ["moved along most (sd)"]
     columns = ["edit", "target [95 %]", "sd", "flips", "selectivity [95 %]", *others]
     print_table(columns, [_cells(row, few=few) for row in rows], title=f"Moves per step, {network.name}")
-    for space in sorted({edit.space for edit in rescoring.edits} if len(rows) > 1 else ()):
+    for space in sorted({edit.space for edit in rescoring.edits}):
         known = [row["selectivity"] for row in rows if row["space"] == space and row["selectivity"] is not None]
-        if known:
+        if len(known) > 1:
             print(f"median selectivity in {space.upper()}: {statistics.median(known):.2f}, {len(known)} edits")
     print(
         f"target: log-odds per step, over {rescoring.num_samples:,} samples edited by {rescoring.reach:g} to either "

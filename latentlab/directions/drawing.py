@@ -52,7 +52,7 @@ def save_figure(path: Path | str, figure: Figure, *, dpi: int, crop: bool = Fals
     form = path.suffix.lower().removeprefix(".")
     undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
     with mpl.rc_context(STYLE), atomic_file(path) as temporary:
-        margins = {"bbox_inches": "tight", "pad_inches": 0.12} if crop else {}
+        margins: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.12} if crop else {}
         figure.savefig(temporary, format=form, dpi=dpi, metadata=undated, **margins)
 
 

@@ -159,11 +159,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DirectionsError(f"{path}: no such file of directions; `latentlab directions` writes one.")
     try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return {}
-        with stored:
-            return {name: stored[name] for name in stored.files}
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            return {} if isinstance(stored, np.ndarray) else {name: stored[name] for name in stored.files}
     except _UNREADABLE as error:
         raise DirectionsError(
             f"{path} is damaged or no .npz file ({error}): name a file that `latentlab directions` wrote."
