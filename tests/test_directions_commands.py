@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from latentlab.cli import app
 from latentlab.cli.directions import conditions_of
-from latentlab.cli.edit import layers_of, seeds_of, steps_of
 from latentlab.cli.networks import open_network
+from latentlab.cli.number_lists import layers_of, seeds_of, steps_of
 from latentlab.directions.form import load_directions
 from latentlab.errors import UsageError
 from latentlab.sampling import sample
@@ -139,6 +139,13 @@ def test_edits_as_json(made, tmp_path):
     assert [row["attribute"] for row in rows] == valid
     assert rows[0]["moves"]["left"]["log_odds"] > 0
     assert set(rows[0]["moves"]) == set(FakeLabeller.attributes)
+    settings = rows[0]["settings"]
+    assert settings["network"]["name"] == GENERATOR
+    assert (settings["classifiers"]["name"], settings["seed"], settings["noise_mode"]) == (
+        "fake-classifiers",
+        0,
+        "random",
+    )
 
 
 def _valid(made: Path):

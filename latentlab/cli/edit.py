@@ -1,17 +1,15 @@
 """`latentlab edit`: images edited along attribute directions, and what else the edits move."""
 
-import itertools
 import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from latentlab.cli.number_lists import layers_of, seeds_of, steps_of
 from latentlab.cli.options import Device, Json, Overwrite, torch_device
 from latentlab.errors import UsageError
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 Noise = Literal["random", "const", "none"]
 """Where the noise inputs come from."""
 
-MOST_STEPS, MOST_SEEDS = 99, 99
 NAMED = 2  # side effects that the table names
 WHOLE = 6  # measured attributes up to which the table shows all
 
@@ -100,14 +97,14 @@ def edit(
     editor = Editor(generator, chosen, truncation_psi=truncation, noise_mode=noise, layers=reached)
     labeller = open_labeller(classifiers, chosen, channels=generator.img_channels)
     say(f"network {name.name}, classifiers {labeller.name if labeller else 'none'}")
-    with progress_bar("Editing", "strips") as progress:
-        images = render_edits(editor, edits, steps=walk, seeds=rows, progress=progress)
     rescoring = None
     if labeller is not None:
         with progress_bar("Re-scoring", "images") as progress:
             rescoring = rescore_edits(
                 editor, labeller, edits, num_samples=num_samples, reach=reach, seed=seed, progress=progress
             )
+    with progress_bar("Editing", "strips") as progress:
+        images = render_edits(editor, edits, steps=walk, seeds=rows, progress=progress)
     notes = None if rescoring is None else [_note(rescoring, number) for number in range(len(edits))]
     save_strips(out, images, edits, steps=walk, seeds=rows, notes=notes)
     written = [out]
@@ -115,84 +112,6 @@ def edit(
         written += _save(rescoring, table, rescoring_heatmap)
         _tell(rescoring, name, as_json=as_json)
     say(f"wrote {', '.join(map(str, written))}")
-
-
-# --------------------------------------------------------------------------------------------------- parsing
-
-
-def steps_of(text: str) -> list[float]:
-    """`-3..3`, `-3..3:0.5` or `-2,-1,0,1,2` as numbers, each once.
-
-    Raises:
-        UsageError: The text has another form, or names too many steps, or too large ones.
-    """
-    wrong = UsageError(f"--steps {text}: expected -3..3, -3..3:0.5 (with a stride) or -2,-1,0,1,2.")
-    try:
-        if ".." in text:
-            start, _, rest = text.partition("..")
-            stop, colon, stride = rest.partition(":")
-            ends = [_decimal(part) for part in (start, stop, stride if colon else "1")]
-            steps = _range(ends[0], ends[1], ends[2])
-        else:
-            steps = [_decimal(part) for part in text.split(",")]
-    except InvalidOperation:
-        raise wrong from None
-    if len(steps) > MOST_STEPS:
-        raise UsageError(f"--steps {text}: more than {MOST_STEPS} steps; take a larger stride.")
-    if len(set(steps)) < len(steps):
-        raise UsageError(f"--steps {text}: every step may be named only once.")
-    return [float(step) for step in steps]
-
-
-def _decimal(text: str) -> Decimal:
-    value = Decimal(text.strip())
-    if not value.is_finite() or abs(float(value)) > 1e30:
-        raise UsageError(f"--steps: {text.strip()} is too far; steps are standard deviations, such as 3.")
-    return value
-
-
-def _range(start: Decimal, stop: Decimal, stride: Decimal) -> list[Decimal]:
-    if stop < start or stride <= 0:
-        raise InvalidOperation
-    grid = (start + number * stride for number in range(MOST_STEPS + 1))
-    return list(itertools.takewhile(lambda step: step <= stop, grid))
-
-
-def seeds_of(text: str) -> list[int]:
-    """`1,2,3`, `1..3` or both mixed as whole numbers, each once.
-
-    Raises:
-        UsageError: The text has another form, or names too many seeds, or one that is too large.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        matched = re.fullmatch(r"\s*([+-]?\d{1,20})(?:\.\.([+-]?\d{1,20}))?\s*", part)
-        if not matched or int(matched[2] or matched[1]) < int(matched[1]):
-            raise UsageError(f"--seeds {text}: expected whole numbers such as 1,2,3 or 1..3.")
-        first, last = int(matched[1]), int(matched[2] or matched[1])
-        seeds += range(first, min(last, first + MOST_SEEDS) + 1)
-    if len(seeds) > MOST_SEEDS:
-        raise UsageError(f"--seeds {text}: more than {MOST_SEEDS} seeds.")
-    if len(set(seeds)) < len(seeds) or not all(-(2**63) <= seed < 2**63 for seed in seeds):
-        raise UsageError(f"--seeds {text}: every seed may be named only once, and must be between -2^63 and 2^63 - 1.")
-    return seeds
-
-
-def layers_of(text: str | None) -> tuple[int, ...] | None:
-    """`0-3` or `0,2` as layers; None for all.
-
-    Raises:
-        UsageError: The text has another form.
-    """
-    if text is None:
-        return None
-    layers: set[int] = set()
-    for part in text.split(","):
-        matched = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
-        if not matched or int(matched[2] or matched[1]) < int(matched[1]):
-            raise UsageError(f"--layers {text}: expected layers such as 0-3 or 0,2.")
-        layers |= set(range(int(matched[1]), int(matched[2] or matched[1]) + 1))
-    return tuple(sorted(layers))
 
 
 def _sources(found: "Sequence[Directions]", paths: Sequence[Path]) -> list[str]:
@@ -234,7 +153,9 @@ def _tell(rescoring: "Rescoring", network: "NetworkName", *, as_json: bool) -> N
 
     rows = rows_of(rescoring)
     if as_json:
-        print(*(json.dumps(row) for row in rows), sep="\n")
+        for row in rows:
+            row["settings"] = {"network": network.model_dump(), **row["settings"]}
+            print(json.dumps(row))
         return
     few = len(rescoring.attributes) <= WHOLE
     others = list(rescoring.attributes) if few else ["moved along most (sd)"]

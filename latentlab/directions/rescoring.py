@@ -43,6 +43,7 @@ class Rescoring:
         selectivity_ci95: float64 [E, 2].
         num_samples: How many latents.
         reach: Steps to either side.
+        settings: What else decides the numbers, as JSON holds it: seed, classifiers, truncation, noise, layers.
     """
 
     edits: tuple[Edit, ...]
@@ -56,6 +57,7 @@ class Rescoring:
     selectivity_ci95: np.ndarray
     num_samples: int
     reach: float
+    settings: dict[str, Any]
 
     @property
     def standardised(self) -> np.ndarray:
@@ -116,6 +118,13 @@ def rescore_edits(
         selectivity_ci95=np.moveaxis(selectivity_ends, 0, -1),
         num_samples=num_samples,
         reach=reach,
+        settings={
+            "seed": seed,
+            "classifiers": {"name": labeller.name, "sha256": labeller.sha256},
+            "truncation_psi": editor.truncation_psi,
+            "noise_mode": editor.noise_mode,
+            "layers": None if editor.layers is None else list(editor.layers),
+        },
     )
 
 
@@ -143,7 +152,7 @@ def _collect(
             logits = labeller(box_resize(images, labeller.resolution))
         if not torch.isfinite(logits).all():
             raise DataError(f"the classifiers {labeller.name} made log-odds that are not finite.")
-        return logits.double().cpu().numpy()
+        return logits.cpu().double().numpy()
 
     @torch.inference_mode()
     def block(item: tuple[slice, Edit | None]) -> list[np.ndarray]:
@@ -206,6 +215,7 @@ def rows_of(found: Rescoring) -> list[dict[str, Any]]:
             "selectivity_ci95": [_known(end) for end in found.selectivity_ci95[row]],
             "num_samples": found.num_samples,
             "reach": found.reach,
+            "settings": found.settings,
             "moves": {
                 name: {
                     "log_odds": float(found.moves[row, column]),
