@@ -202,6 +202,20 @@ def test_names_that_are_there_twice(tmp_path):
         fitted(path)
 
 
+def test_a_single_attribute(tmp_path):
+    path = write_store(
+        tmp_path / "run.h5", attributes=("Male",), logits=np.random.default_rng(0).normal(size=(4000, 1))
+    )
+    directions = fitted(path, space="z")
+    save_cosines(tmp_path / "a.png", directions)
+    assert directions.cosines.tolist() == [[pytest.approx(1)]]
+
+
+def test_latents_too_far_apart_for_a_scale_have_no_direction(store, monkeypatch):
+    monkeypatch.setattr("latentlab.directions.fitting._spread", lambda *_: np.array([1.0, 0.0, 1.0]))
+    assert fitted(store).reason == ("", "no plane separates its samples", "")
+
+
 def test_a_store_without_w(tmp_path):
     path = write_store(tmp_path / "run.h5", w=None)
     assert fitted(path).space == "z"

@@ -161,10 +161,13 @@ def _tell(rescoring: "Rescoring", network: "NetworkName", *, as_json: bool) -> N
     others = list(rescoring.attributes) if few else ["moved along most (sd)"]
     columns = ["edit", "target [95 %]", "sd", "flips", "selectivity [95 %]", *others]
     print_table(columns, [_cells(row, few=few) for row in rows], title=f"Moves per step, {network.name}")
-    for space in sorted({edit.space for edit in rescoring.edits}):
-        known = [row["selectivity"] for row in rows if row["space"] == space and row["selectivity"] is not None]
+    groups: dict[str, list[float]] = {}
+    for edit, row in zip(rescoring.edits, rows, strict=True):
+        if row["selectivity"] is not None:
+            groups.setdefault(f"{edit.space.upper()} {edit.source}".strip(), []).append(row["selectivity"])
+    for group, known in groups.items():
         if len(known) > 1:
-            print(f"median selectivity in {space.upper()}: {statistics.median(known):.2f}, {len(known)} edits")
+            print(f"median selectivity in {group}: {statistics.median(known):.2f}, {len(known)} edits")
     print(
         f"target: log-odds per step, over {rescoring.num_samples:,} samples edited by {rescoring.reach:g} to either "
         "side; sd: the same in standard deviations of the attribute's log-odds; selectivity: the target's sd over the "

@@ -145,7 +145,9 @@ def _directions(
     coef = np.zeros((len(planes.coef), len(varying)))
     coef[:, varying] = planes.coef
     lengths = np.linalg.norm(coef, axis=1)
-    reason = _reasons(planes, lengths)
+    units = coef / np.where(lengths > 0, lengths, 1)[:, None]
+    scale = _spread(problem.latents, units[:, varying])
+    reason = _reasons(planes, (lengths > 0) & (scale > 0))
     valid = np.array([not text for text in reason])
     if not valid.any():
         why = "; ".join(f"{text} ({reason.count(text)})" for text in sorted(set(reason)))
@@ -153,15 +155,14 @@ def _directions(
             f"{store.path}: none of the {len(reason)} attributes has a direction in {space.upper()}: {why}. Sample "
             "more images, or check that the classifiers fit the images."
         )
-    safe = np.where(valid, lengths, 1)
-    normals = np.where(valid[:, None], coef / safe[:, None], 0)
+    normals = np.where(valid[:, None], units, 0)
     return Directions(
         attributes=store.settings.attributes,
         space=space,
         directions=normals,
         normals=normals,
-        intercepts=np.where(valid, planes.intercept / safe, np.nan),
-        scale=np.where(valid, _spread(problem.latents, normals[:, varying]), np.nan),
+        intercepts=np.where(valid, planes.intercept / np.where(valid, lengths, 1), np.nan),
+        scale=np.where(valid, scale, np.nan),
         accuracy=problem.accuracy(planes, problem.keep),
         held_out_accuracy=problem.accuracy(tested, problem.unseen()),
         share_positive=np.array(
@@ -175,9 +176,8 @@ def _directions(
     )
 
 
-def _reasons(planes: LinearSVMs, lengths: np.ndarray) -> list[str]:
+def _reasons(planes: LinearSVMs, usable: np.ndarray) -> list[str]:
     """Why attributes have no direction; empty texts for those that have one."""
-    usable = np.isfinite(lengths) & (lengths > 0)
     rows = zip(planes.fitted, planes.converged, usable, strict=True)
     return [
         ONE_CLASS if not fitted else NOT_CONVERGED if not converged else "" if there else _NO_NORMAL
