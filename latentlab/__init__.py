@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentlab.checkpoint import load_generator
+    from latentlab.directions.editing import Editor, edits_along, render_edits
+    from latentlab.directions.fitting import attribute_directions
+    from latentlab.directions.form import load_directions, save_directions
+    from latentlab.directions.rescoring import rescore_edits
     from latentlab.interop.generator_checks import check_generator
     from latentlab.interop.generators import wrap_generator
     from latentlab.interop.labellers import load_labeller, wrap_labeller
@@ -19,33 +23,47 @@ if TYPE_CHECKING:
     from latentlab.store import LatentStore
 
 _HOMES = {
+    "Editor": "latentlab.directions.editing",
     "FeatureDistance": "latentlab.perceptual",
     "LatentStore": "latentlab.store",
     "MetricResult": "latentlab.results",
     "PathSettings": "latentlab.metrics.path_length",
+    "attribute_directions": "latentlab.directions.fitting",
     "check_generator": "latentlab.interop.generator_checks",
+    "edits_along": "latentlab.directions.editing",
     "linear_separability": "latentlab.metrics.separability",
+    "load_directions": "latentlab.directions.form",
     "load_generator": "latentlab.checkpoint",
     "load_labeller": "latentlab.interop.labellers",
     "lpips_distance": "latentlab.perceptual",
     "perceptual_path_length": "latentlab.metrics.path_length",
+    "render_edits": "latentlab.directions.editing",
+    "rescore_edits": "latentlab.directions.rescoring",
     "sample": "latentlab.sampling",
+    "save_directions": "latentlab.directions.form",
     "wrap_generator": "latentlab.interop.generators",
     "wrap_labeller": "latentlab.interop.labellers",
 }
 
 __all__ = [
+    "Editor",
     "FeatureDistance",
     "LatentStore",
     "MetricResult",
     "PathSettings",
+    "attribute_directions",
     "check_generator",
+    "edits_along",
     "linear_separability",
+    "load_directions",
     "load_generator",
     "load_labeller",
     "lpips_distance",
     "perceptual_path_length",
+    "render_edits",
+    "rescore_edits",
     "sample",
+    "save_directions",
     "wrap_generator",
     "wrap_labeller",
 ]

@@ -6,6 +6,7 @@
     │   └── UnknownNetworkError    no network goes by this name
     ├── DataError                  images, attribute files or labels that cannot be used
     ├── StoreError                 a run.h5 that cannot be read, or lacks what is asked for
+    ├── DirectionsError            a directions.npz that cannot be read, or belongs to another network or space
     ├── CheckpointError            a snapshot, network or classifier folder that cannot be used
     ├── WeightsError               pretrained weights that are missing or have the wrong form
     └── DivergenceError            training produced non-finite numbers
@@ -44,6 +45,10 @@ class StoreError(LatentLabError):
     """A store of samples (run.h5) that cannot be read or lacks what is asked for."""
 
 
+class DirectionsError(LatentLabError):
+    """A file of attribute directions that cannot be read, or that belongs to another network or space."""
+
+
 class CheckpointError(LatentLabError):
     """A snapshot, network or classifier folder that cannot be used."""
 
@@ -70,6 +75,10 @@ class ProbabilitiesWarning(LatentLabWarning):
 
 class UpsamplingWarning(LatentLabWarning):
     """Images are smaller than what looks at them takes, and were enlarged."""
+
+
+class UnknownNetworkWarning(LatentLabWarning):
+    """What was found of a network may not be of the one in use: nothing says of which it is."""
 
 
 class DegenerateWarning(LatentLabWarning):

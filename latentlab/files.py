@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,6 +121,13 @@ def refuse_existing(path: Path | str) -> None:
         return
     if path.exists():
         raise OutputExistsError(f"{path} exists already and was left as it is: name another --out or remove it first.")
+
+
+def unfit_names(names: Sequence[str]) -> list[str]:
+    """Those of some names that cannot be names of files everywhere, or that differ from others in case alone."""
+    taken = Counter(name.casefold() for name in names)
+    wrong = [name for name in names if not re.fullmatch(r"[^\x00-\x1f/\\:*?\"<>|.][^\x00-\x1f/\\:*?\"<>|]*", name)]
+    return wrong + [name for name in names if taken[name.casefold()] > 1]
 
 
 def file_sha256(path: Path | str) -> str:

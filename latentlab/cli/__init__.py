@@ -17,6 +17,8 @@ from latentlab.cli import (
     classifiers,
     data,
     demo,
+    directions,
+    edit,
     label,
     network_commands,
     ppl,
@@ -41,6 +43,8 @@ PIPELINE = (
     "label",
     "store",
     "separability",
+    "directions",
+    "edit",
     "ppl",
     "report",
 )  # the order of use
@@ -148,6 +152,8 @@ app.command("sample", short_help="Sample labelled latents into a store.")(sample
 app.command("label", short_help="Label samples with scores of your own.")(label.label)
 app.add_typer(store.app, name="store")
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
+app.command("directions", short_help="Directions of attributes in Z or W.")(directions.directions)
+app.command("edit", short_help="Edit along directions, and measure what moves.")(edit.edit)
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON lines instead of a table.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that an earlier call wrote.")]
 Data = Annotated[
     str,
     typer.Option(help="`faces` (the embedded ones), a folder or zip of images, CelebA, or a file of `data prepare`."),

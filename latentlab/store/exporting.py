@@ -1,7 +1,6 @@
 """Writing a store's samples in the forms that other tools read: Parquet, CSV, .npz, .npy, .png."""
 
 import json
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from latentlab.errors import StoreError, UsageError
-from latentlab.files import atomic_file, atomic_folder, refuse_existing
+from latentlab.files import atomic_file, atomic_folder, refuse_existing, unfit_names
 from latentlab.progress import Progress, silent
 from latentlab.store.form import ARRAYS
 from latentlab.store.merging import regroup
@@ -198,9 +197,7 @@ def _write_array(file: IO[bytes], store: LatentStore, name: str, told: Callable[
 def _score_files(store: LatentStore) -> list[str]:
     """One file name per attribute."""
     attributes = store.settings.attributes
-    taken = Counter(name.casefold() for name in attributes)
-    wrong = [name for name in attributes if not re.fullmatch(r"[^\x00-\x1f/\\:*?\"<>|.][^\x00-\x1f/\\:*?\"<>|]*", name)]
-    wrong += [name for name in attributes if taken[name.casefold()] > 1]
+    wrong = unfit_names(attributes)
     if wrong:
         raise StoreError(f"{store.path}: attributes that cannot each be a file's name: {', '.join(wrong)}. Use npz.")
     return [f"{name}.npy" for name in attributes]

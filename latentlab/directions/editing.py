@@ -1,0 +1,240 @@
+"""Edits: latents moved along attribute directions, and their images."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentlab.blocks import block_pool, block_rows, in_order
+from latentlab.directions.form import Directions, Space
+from latentlab.errors import DataError, DirectionsError, UnknownNetworkWarning, UsageError
+from latentlab.images import to_uint8
+from latentlab.latents import sample_z, truncate
+from latentlab.progress import Progress, silent
+from latentlab.protocols import (
+    GeneratorLike,
+    NoiseMode,
+    draw_noise,
+    full_precision,
+    synthesize,
+    threads_may_share,
+)
+from latentlab.results import NetworkName
+
+UNKNOWN = "unknown"
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A move of latents along one attribute's direction.
+
+    Attributes:
+        attribute: Its name.
+        space: "z" or "w".
+        step: float64 [D], what is added to a latent per step: one standard deviation along the direction.
+        conditioned_on: The attributes whose directions it is orthogonal to.
+        source: What tells it from edits of the same attribute in the same space, such as a file's name; may be empty.
+    """
+
+    attribute: str
+    space: Space
+    step: np.ndarray
+    conditioned_on: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """What pictures and tables call it."""
+        others = f", orthogonal to {', '.join(self.conditioned_on)}" if self.conditioned_on else ""
+        source = f" ({self.source})" if self.source else ""
+        return f"{self.attribute} in {self.space.upper()}{others}{source}"
+
+
+def edits_along(
+    directions: Sequence[Directions], attributes: Sequence[str] | None, *, sources: Sequence[str] | None = None
+) -> list[Edit]:
+    """Edits along the directions of some attributes; of each attribute, those of all the given directions in turn.
+
+    Args:
+        directions: Of one or more spaces.
+        attributes: Names; None for all that are valid.
+        sources: For each of the directions, what tells it from others of the same space.
+
+    Raises:
+        UsageError: There is no such attribute, or it has no direction.
+    """
+    sources = sources or [""] * len(directions)
+    names = dict.fromkeys(attributes or [name for found in directions for name in _valid(found)])
+    edits = []
+    for name in names:
+        for found, source in zip(directions, sources, strict=True):
+            if attributes is None and name not in _valid(found):
+                continue
+            row = found.index(name)
+            step = found.scale[row] * found.directions[row]
+            edits.append(Edit(name, found.space, step, found.conditioned_on[row], source))
+    return edits
+
+
+def check_network(
+    found: Directions, generator: GeneratorLike, network: NetworkName, *, any_network: bool = False
+) -> None:
+    """Directions must be of this network, by its hash; where they do not say of which they are, a warning.
+
+    Raises:
+        DirectionsError: They are of another network, or have other dimensions.
+    """
+    space, dims = found.space.upper(), generator.z_dim if found.space == "z" else generator.w_dim
+    theirs = found.network
+    if found.dims != dims:
+        raise DirectionsError(
+            f"the directions are of a {space} of {found.dims} dimensions ({theirs['name']}), but {network.name} has "
+            f"{dims}: make directions of a store of this network."
+        )
+    if any_network or theirs["sha256"] == network.sha256:
+        return
+    if UNKNOWN in (theirs["sha256"], network.sha256):
+        warnings.warn(
+            f"nothing says that the directions in {space} ({theirs['name']}) are of {network.name}: if they are not, "
+            "they mean nothing.",
+            UnknownNetworkWarning,
+            stacklevel=2,
+        )
+        return
+    raise DirectionsError(
+        f"the directions in {space} are of {theirs['name']} (SHA-256 {theirs['sha256']}), not of {network.name} "
+        f"(SHA-256 {network.sha256}): in another network they mean something else. Name that network, make directions "
+        "of this one, or say --any-network."
+    )
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Makes images of edited latents of a generator.
+
+    Attributes:
+        generator: In eval mode, on `device`.
+        device: Where it is.
+        truncation_psi: 1 for none. What is edited in W has been truncated before; in Z, it is truncated afterwards.
+        noise_mode: "random": fresh noise for every latent, and the same for all edits of it; "const"; "none".
+        layers: The layers that edits in W reach; None for all. Edits in Z reach all.
+    """
+
+    generator: GeneratorLike
+    device: torch.device | str = "cpu"
+    truncation_psi: float = 1.0
+    noise_mode: NoiseMode = "random"
+    layers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UsageError: There are no such layers, or psi is not a finite number.
+        """
+        if not math.isfinite(self.truncation_psi):
+            raise UsageError(f"truncation psi is {self.truncation_psi}; it must be a finite number, 1 for none.")
+        count = self.generator.num_ws
+        wrong = [layer for layer in self.layers or () if not 0 <= layer < count]
+        if wrong or self.layers == ():
+            which = f"layer {wrong[0]}" if wrong else "no layer"
+            raise UsageError(f"{which} shall be edited; this generator has the layers 0 to {count - 1}.")
+
+    def latents(self, z: Tensor, edit: Edit | None, step: float = 0.0) -> Tensor:
+        """ws [N, num_ws, w_dim] of z [N, z_dim] on the CPU, moved by some steps; as they are for no edit.
+
+        Raises:
+            UsageError: That many steps make numbers which float32 cannot hold.
+        """
+        if edit is None:
+            return self._mapped(z)
+        with np.errstate(over="ignore", invalid="ignore"):
+            move = torch.from_numpy((step * edit.step).astype(np.float32))
+        moved = z + move if edit.space == "z" else z
+        if not (move.isfinite().all() and moved.isfinite().all()):
+            raise UsageError(f"{step:g} steps of {edit.name} are too far: numbers overflow. Take fewer steps.")
+        ws = self._mapped(moved)
+        if edit.space == "w":
+            ws = ws.clone()
+            ws[:, slice(None) if self.layers is None else list(self.layers)] += move.to(ws)
+        return ws
+
+    def images(self, ws: Sequence[Tensor], rows: slice, *, seed: int, stream: str = "noise") -> list[Tensor]:
+        """Images of views of the same rows, under the same noise.
+
+        Raises:
+            DataError: They are not finite.
+        """
+        noise = draw_noise(self.generator, rows, seed=seed, stream=stream) if self.noise_mode == "random" else None
+        made = synthesize(
+            self.generator, ws, rows=rows, seed=seed, stream=stream, noise_mode=self.noise_mode, noise=noise
+        )
+        if not all(torch.isfinite(images).all() for images in made):
+            raise DataError("the generator made images that are not finite: take fewer or smaller steps.")
+        return made
+
+    def _mapped(self, z: Tensor) -> Tensor:
+        w_avg = torch.as_tensor(self.generator.w_avg, device=self.device)
+        return truncate(self.generator.mapping(z.to(self.device)), w_avg, self.truncation_psi)
+
+
+def render_edits(
+    editor: Editor,
+    edits: Sequence[Edit],
+    *,
+    steps: Sequence[float],
+    seeds: Sequence[int],
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Images of edits, uint8 [edits, seeds, steps, H, W, C].
+
+    A seed's latent and noise are those of sample 0 under this seed, as `latentlab sample` makes it.
+
+    Args:
+        editor: Of the network.
+        edits: See `edits_along`.
+        steps: How far to go, in standard deviations along the direction; 0 is the unedited image.
+        seeds: Of the latents.
+        progress: Told after every strip.
+
+    Raises:
+        UsageError: Steps are too far.
+        DataError: Images are not finite.
+    """
+    at_once = block_rows(editor.generator.img_resolution)
+
+    @torch.inference_mode()
+    def strip(item: tuple[Edit, int]) -> np.ndarray:
+        edit, seed = item
+        z = sample_z(seed, slice(0, 1), editor.generator.z_dim)
+        views = [editor.latents(z, edit, step) for step in steps]
+        parts = [views[start : start + at_once] for start in range(0, len(views), at_once)]
+        return np.concatenate(
+            [to_uint8(image) for part in parts for image in editor.images(part, slice(0, 1), seed=seed)]
+        )
+
+    items = [(edit, seed) for edit in edits for seed in seeds]
+    strips = []
+    for done, (_, made) in enumerate(spread(strip, items, editor), 1):
+        strips.append(made)
+        progress(done, len(items))
+    return np.stack(strips).reshape(len(edits), len(seeds), *strips[0].shape)
+
+
+def spread(function: Callable[[Item], Made], items: Iterable[Item], editor: Editor) -> Iterator[tuple[Item, Made]]:
+    """Items with what a function makes of them, in order; in threads on a CPU, if they may share the generator."""
+    on_cpu = torch.device(editor.device).type == "cpu"
+    workers = torch.get_num_threads() if on_cpu and threads_may_share(editor.generator) else 1
+    with block_pool(workers) as pool, full_precision():
+        yield from in_order(pool, function, items, ahead=2 * workers)
+
+
+def _valid(found: Directions) -> list[str]:
+    return [name for name, valid in zip(found.attributes, found.valid, strict=True) if valid]
