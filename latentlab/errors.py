@@ -64,6 +64,10 @@ class OneClassWarning(LatentLabWarning):
     """Images that all have, or all lack, an attribute that shall be learned."""
 
 
+class DuplicateFactorsWarning(LatentLabWarning):
+    """Factors of which one says the same of every sample as another."""
+
+
 class ProbabilitiesWarning(LatentLabWarning):
     """Scores that are taken for log-odds look like probabilities."""
 
