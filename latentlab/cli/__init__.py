@@ -17,6 +17,7 @@ from latentlab.cli import (
     classifiers,
     data,
     demo,
+    disentanglement,
     label,
     network_commands,
     ppl,
@@ -41,6 +42,7 @@ PIPELINE = (
     "label",
     "store",
     "separability",
+    "disentanglement",
     "ppl",
     "report",
 )  # the order of use
@@ -148,6 +150,9 @@ app.command("sample", short_help="Sample labelled latents into a store.")(sample
 app.command("label", short_help="Label samples with scores of your own.")(label.label)
 app.add_typer(store.app, name="store")
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
+app.command("disentanglement", short_help="MIG, DCI, SAP, modularity, explicitness of Z and W.")(
+    disentanglement.disentanglement
+)
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 

@@ -33,8 +33,8 @@ def explicitness_metric(problem: Problem, *, step: Step, seed: int = 0, bootstra
         step()
     areas = _areas(logits, tested, np.ones((1, len(tested))))[0]
     drawn = [np.empty((0, len(areas)))]
-    for weights in weight_blocks(len(tested), bootstrap, seed=seed, stream="disentanglement/test"):
-        drawn.append(_areas(logits, tested, weights))
+    blocks = weight_blocks(len(tested), bootstrap, seed=seed, stream="disentanglement/test")
+    drawn += [_areas(logits, tested, weights) for weights in blocks]
     settings = {"model": "L2 logistic regression", "C": C, "max_iter": MAX_ITER, "continuous": "above the median"}
     return Outcome(
         "explicitness",

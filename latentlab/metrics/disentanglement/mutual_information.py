@@ -6,6 +6,7 @@ it is, as is usual, and the shuffled baseline shows how much of a number it make
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -92,9 +93,9 @@ def bin_codes(values: np.ndarray, *, bins: int = BINS, binning: Binning = "equal
     of the column has the same. Equal-width bins cut its range, as disentanglement_lib does.
     """
     codes = np.empty(values.shape, np.uint8)
-    for column in range(values.shape[1]):
-        edges = _edges(np.sort(values[:, column]), bins, binning)
-        codes[:, column] = np.searchsorted(edges, values[:, column], side="right")
+    for number in range(values.shape[1]):
+        column = np.ascontiguousarray(values[:, number])
+        codes[:, number] = np.searchsorted(_edges(np.sort(column), bins, binning), column, side="right")
     return codes
 
 
@@ -137,7 +138,7 @@ def _block_tables(codes: np.ndarray, factors: np.ndarray, blocks: int) -> Iterat
         chosen = slice(first, min(first + group, codes.shape[1]))
         width = chosen.stop - chosen.start
         tables = np.empty((blocks, width * bins, columns), np.float32)
-        for number, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for number, (start, stop) in enumerate(pairwise(cuts)):
             cells = (codes[start:stop, chosen] + bins * np.arange(width, dtype=np.int32)).ravel()
             indptr = np.arange(0, len(cells) + 1, width)
             ones = np.ones(len(cells), np.float32)

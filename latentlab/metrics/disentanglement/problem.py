@@ -115,9 +115,7 @@ def prepare(
     latents, factors = np.asarray(latents), np.asarray(factors)
     titles = _checked_names(latents, factors, names)
     train, test = _split(len(latents), num_samples, seed)
-    reasons = {
-        name: _reason(column, train, test) for name, column in zip(titles, factors.T, strict=True)
-    }
+    reasons = {name: _reason(column, train, test) for name, column in zip(titles, factors.T, strict=True)}
     valid = [index for index, reason in enumerate(reasons.values()) if reason is None]
     if len(valid) < 2:
         raise DataError(_too_few(reasons, len(valid)))

@@ -20,7 +20,9 @@ def sap_metric(problem: Problem, *, seed: int = 0, bootstrap: int = 0) -> Outcom
     """
     x, truth = problem.latents[problem.test], problem.factors[problem.test]
     thresholds, signs = best_thresholds(problem.latents[problem.train], problem.factors[problem.train] == 1)
-    scores = np.where(problem.binary, threshold_scores(x, truth == 1, thresholds, signs), squared_correlations(x, truth))
+    scores = np.where(
+        problem.binary, threshold_scores(x, truth == 1, thresholds, signs), squared_correlations(x, truth)
+    )
     best, second = np.argsort(-scores, axis=0, kind="stable")[:2]
     factors = np.arange(len(best))
     gaps = scores[best, factors] - scores[second, factors]
@@ -29,7 +31,9 @@ def sap_metric(problem: Problem, *, seed: int = 0, bootstrap: int = 0) -> Outcom
         pair = [
             np.where(
                 problem.binary,
-                _threshold_scores(x[:, latent], truth == 1, thresholds[latent, factors], signs[latent, factors], weights),
+                _threshold_scores(
+                    x[:, latent], truth == 1, thresholds[latent, factors], signs[latent, factors], weights
+                ),
                 _squared_correlations(x[:, latent], truth, weights),
             )
             for latent in (best, second)
@@ -59,7 +63,7 @@ def best_thresholds(latents: np.ndarray, present: np.ndarray) -> tuple[np.ndarra
     steps = np.where(present, 1 / np.maximum(count, 1), -1 / np.maximum(len(present) - count, 1)).astype(np.float32)
     thresholds = np.empty((latents.shape[1], present.shape[1]), latents.dtype)
     signs = np.empty(thresholds.shape, np.int8)
-    for number, latent in enumerate(latents.T):
+    for number, latent in enumerate(np.ascontiguousarray(latents.T)):
         order = np.argsort(latent, kind="stable")
         ordered = latent[order]
         lead = np.cumsum(steps[order[:-1]], axis=0)
@@ -70,9 +74,7 @@ def best_thresholds(latents: np.ndarray, present: np.ndarray) -> tuple[np.ndarra
     return thresholds, signs
 
 
-def threshold_scores(
-    latents: np.ndarray, present: np.ndarray, thresholds: np.ndarray, signs: np.ndarray
-) -> np.ndarray:
+def threshold_scores(latents: np.ndarray, present: np.ndarray, thresholds: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Balanced accuracy [D, K] of every latent's threshold for every factor; one class alone counts half.
 
     Args:
@@ -98,7 +100,7 @@ def squared_correlations(latents: np.ndarray, factors: np.ndarray) -> np.ndarray
 def _threshold_scores(
     latents: np.ndarray, present: np.ndarray, thresholds: np.ndarray, signs: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Balanced accuracies [B, K] under weights [B, n] of rows; column k of the latents, [n, K] or [n, 1], is factor k's."""
+    """Balanced accuracies [B, K] under weights [B, n]; the latents are [n, K], one per factor, or [n, 1]."""
     said = (latents > thresholds) == (signs > 0)
     hits, positives = weights @ (said & present), weights @ present
     rejections, negatives = weights @ (~said & ~present), weights @ ~present
