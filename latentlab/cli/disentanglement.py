@@ -57,6 +57,8 @@ def disentanglement(
     with LatentStore.open(store, needs=needs) as opened, progress_bar("Measuring", "fits") as progress:
         if not opened.settings.has_mapping:
             say(f"this generator has no mapping network: W is Z{', so only Z is measured' * (space == 'both')}")
+        elif space == "both" and not opened.has("w"):
+            say(f"{store} holds no w, so only Z is measured")
         measured = disentanglement_results(
             opened,
             spaces=None if space == "both" else (space,),

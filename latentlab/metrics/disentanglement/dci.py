@@ -39,7 +39,7 @@ def dci_metrics(problem: Problem, model: Model, *, step: Step, seed: int = 0, bo
     """
     importance, predicted, converged = _fit_all(problem, model, step=step, seed=seed)
     count, truth = len(problem.train) + len(problem.test), problem.factors[problem.test]
-    settings, details = settings_of(model, problem.latents.shape[1]), {"converged": bool(converged.all())}
+    settings, details = settings_of(model), {"converged": bool(converged.all())}
     latents, factors = disentanglement(importance), completeness(importance)
     plain, above = informativeness(predicted, truth, problem.binary, np.ones((1, len(truth))))
     drawn_plain, drawn_above = _resampled_informativeness(problem, predicted, seed=seed, bootstrap=bootstrap)
@@ -98,12 +98,12 @@ def informativeness(
     return np.where(binary, accuracy, explained), np.where(binary, np.nan_to_num(youden), explained)
 
 
-def settings_of(model: Model, dims: int) -> dict[str, Any]:
+def settings_of(model: Model) -> dict[str, Any]:
     """What decides a model's fit, for the protocol."""
     if model == "linear":
         solver = {"penalty": f"{PENALTY} s / sqrt(n)", "tolerance": TOLERANCE, "max_iter": MAX_ITER}
         return {"model": "L1 logistic regression and lasso", **solver}
-    return {"model": "gradient boosting", **BOOSTING, "max_features": _features_per_split(dims)}
+    return {"model": "gradient boosting", **BOOSTING, "max_features": f"min(D, max({FEWEST_LATENTS}, sqrt D))"}
 
 
 def _fit_all(problem: Problem, model: Model, *, step: Step, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
