@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from latentlab.interop.generator_checks import check_generator
     from latentlab.interop.generators import wrap_generator
     from latentlab.interop.labellers import load_labeller, wrap_labeller
+    from latentlab.metrics.disentanglement import disentanglement_scores
     from latentlab.metrics.path_length import PathSettings, perceptual_path_length
     from latentlab.metrics.separability import linear_separability
     from latentlab.perceptual import FeatureDistance, lpips_distance
@@ -24,6 +25,7 @@ _HOMES = {
     "MetricResult": "latentlab.results",
     "PathSettings": "latentlab.metrics.path_length",
     "check_generator": "latentlab.interop.generator_checks",
+    "disentanglement_scores": "latentlab.metrics.disentanglement",
     "linear_separability": "latentlab.metrics.separability",
     "load_generator": "latentlab.checkpoint",
     "load_labeller": "latentlab.interop.labellers",
@@ -40,6 +42,7 @@ __all__ = [
     "MetricResult",
     "PathSettings",
     "check_generator",
+    "disentanglement_scores",
     "linear_separability",
     "load_generator",
     "load_labeller",

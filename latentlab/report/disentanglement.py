@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from latentlab.report.comparison import compare, differing_fields
 from latentlab.report.formatting import listing, plain
 from latentlab.report.inputs import ReportRun
-from latentlab.report.rows import ProtocolWarning
+from latentlab.report.rows import ProtocolWarning, partial_score
 from latentlab.results import DISENTANGLEMENT, HIGHER_IS_BETTER, MetricResult
 
 _VERDICTS = {"higher": "W is higher", "lower": "Z is higher", "missing": "–"}
@@ -38,6 +38,11 @@ class Table:
     def results(self) -> list[MetricResult]:
         """Every number of the table."""
         return [result for line in self.lines for result in (line.z, line.w) if result is not None]
+
+    @property
+    def over(self) -> str:
+        """Over how many factors the numbers run."""
+        return " or ".join(dict.fromkeys(partial_score(result) or "over all factors" for result in self.results))
 
 
 def disentanglement_tables(runs: Sequence[ReportRun]) -> list[Table]:

@@ -144,8 +144,7 @@ def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping
             parts += [f"## Attributes of {_plain_cell(run.name)}", to_markdown(attribute_table(rows))]
     for table in disentanglement_tables(runs):
         name = f"Disentanglement of {table.run.name} against {table.against}"
-        over = partial_score(table.results[-1]) or "over all factors"
-        words = f"Higher is better; not in the paper; {over}. Useless: against the factors of other samples."
+        words = f"Higher is better; not in the paper; {table.over}. Useless: against the factors of other samples."
         parts += [f"## {_plain_cell(name)}", words, to_markdown(disentanglement_table(table))]
     for card in cards:
         parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", to_markdown(card_table(card))]

@@ -10,13 +10,16 @@ from latentlab.errors import DataError, UsageError
 from latentlab.metrics.bootstrap import REPLICATES, interval95
 from latentlab.metrics.disentanglement.dci import dci_metrics
 from latentlab.metrics.disentanglement.explicitness import explicitness_metric
-from latentlab.metrics.disentanglement.mutual_information import Binning, information_metrics
+from latentlab.metrics.disentanglement.mutual_information import Binning, bin_codes, information_metrics
 from latentlab.metrics.disentanglement.problem import Outcome, Problem, Step, prepare
 from latentlab.metrics.disentanglement.sap import sap_metric
 from latentlab.progress import Progress, silent
 
 METRICS = ("mig", "modularity", "sap", "dci-linear", "dci-boosting", "explicitness")
 """What can be asked for; a `dci-` gives four numbers."""
+
+INFORMATION = ("mig", "modularity")
+"""Those that are computed from mutual information, together."""
 
 FITTED = ("dci-linear", "dci-boosting", "explicitness")
 """Those that fit a model of all latents for every factor."""
@@ -84,9 +87,18 @@ def disentanglement_scores(
         raise UsageError(f"binning is {binning!r}; it must be one of {', '.join(get_args(Binning))}.")
     problem = prepare(latents, factors, names, num_samples=num_samples, seed=seed)
     _refuse_few_rows(problem, asked)
-    step = _counter(progress, 2 * pieces_of_work(asked, len(problem.names)))
-    measured = _measure(problem, asked, binning=binning, seed=seed, bootstrap=bootstrap, step=step)
-    useless = _measure(problem.shuffled(seed), asked, binning=binning, seed=seed, bootstrap=0, step=step)
+    step = _counter(progress, 2 * _pieces_of_work(asked, len(problem.names)))
+    informations = [name for name in asked if name in INFORMATION]
+    codes = bin_codes(problem.latents, binning=binning) if informations else None
+
+    def measure(one: Problem, replicates: int) -> list[Outcome]:
+        found: list[Outcome] = []
+        if codes is not None:
+            found += information_metrics(one, codes, informations, binning=binning, seed=seed, bootstrap=replicates)
+            step()
+        return found + _measure(one, asked, seed=seed, bootstrap=replicates, step=step)
+
+    measured, useless = measure(problem, bootstrap), measure(problem.shuffled(seed), 0)
     return [_score(problem, found, base) for found, base in zip(measured, useless, strict=True)]
 
 
@@ -102,9 +114,10 @@ def checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in METRICS if name in metrics)
 
 
-def pieces_of_work(metrics: Sequence[str], num_factors: int) -> int:
-    """Steps of one measurement: a fit each, and one for each metric without fits."""
-    return sum(num_factors if name in FITTED else 1 for name in metrics)
+def _pieces_of_work(metrics: Sequence[str], num_factors: int) -> int:
+    """Steps of one measurement: one for each fit, for MIG and modularity together, and for SAP."""
+    fits = sum(num_factors for name in metrics if name in FITTED)
+    return fits + any(name in INFORMATION for name in metrics) + ("sap" in metrics)
 
 
 def _refuse_few_rows(problem: Problem, metrics: Sequence[str]) -> None:
@@ -117,16 +130,9 @@ def _refuse_few_rows(problem: Problem, metrics: Sequence[str]) -> None:
         )
 
 
-def _measure(
-    problem: Problem, metrics: Sequence[str], *, binning: Binning, seed: int, bootstrap: int, step: Step
-) -> list[Outcome]:
-    """Every number that was asked for, in METRICS' order."""
+def _measure(problem: Problem, metrics: Sequence[str], *, seed: int, bootstrap: int, step: Step) -> list[Outcome]:
+    """Every number that was asked for and does not come from mutual information, in METRICS' order."""
     found: list[Outcome] = []
-    informations = {name for name in metrics if name in ("mig", "modularity")}
-    if informations:
-        found += information_metrics(problem, informations, binning=binning, seed=seed, bootstrap=bootstrap)
-        for _ in informations:
-            step()
     if "sap" in metrics:
         found.append(sap_metric(problem, seed=seed, bootstrap=bootstrap))
         step()

@@ -5,7 +5,7 @@ that of the observed frequencies, whose bias is positive, about (bins - 1)(value
 it is, as is usual, and the shuffled baseline shows how much of a number it makes up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from typing import Literal
 
@@ -26,21 +26,21 @@ _NOTHING = 1e-9  # bits that a latent without any information may have by roundi
 
 def information_metrics(
     problem: Problem,
-    metrics: set[str],
+    codes: np.ndarray,
+    metrics: Collection[str],
     *,
     binning: Binning = "equal-count",
     seed: int = 0,
     bootstrap: int = 0,
 ) -> list[Outcome]:
-    """MIG, modularity or both, from all rows.
+    """MIG, modularity or both, from all rows; `codes` are the latents' bins, made by `binning`.
 
     The bootstrap draws 100 blocks of consecutive rows with replacement. A resample repeats rows, which raises every
     estimate of mutual information; the replicates are therefore moved so that their mean is the value.
     """
     count = len(problem.latents)
-    codes, factors = bin_codes(problem.latents, binning=binning), bin_codes(problem.factors)
     weights = _weights(min(BLOCKS, count), bootstrap, seed)
-    mutual, entropies, drawn, drawn_entropies = weighted_information(codes, factors, weights)
+    mutual, entropies, drawn, drawn_entropies = weighted_information(codes, bin_codes(problem.factors), weights)
     settings = {"bins": BINS, "binning": binning}
     found = []
     if "mig" in metrics:
