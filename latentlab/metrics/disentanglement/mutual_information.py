@@ -57,7 +57,7 @@ def information_metrics(
 
 
 def mutual_information_gaps(mutual: np.ndarray, entropies: np.ndarray) -> np.ndarray:
-    """The gap of each factor (Chen et al. 2018, equation 6): the two largest I(z_j; v_k), subtracted, over H(v_k).
+    """The gap of each factor (Chen et al. 2018): the two largest I(z_j; v_k), subtracted, over H(v_k).
 
     Args:
         mutual: Mutual information [..., D, K].
@@ -69,7 +69,7 @@ def mutual_information_gaps(mutual: np.ndarray, entropies: np.ndarray) -> np.nda
 
 
 def modularity(mutual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean modularity [...] of the latents (Ridgeway and Mozer 2018, equation 2), and how many latents it runs over.
+    """Mean modularity [...] of the latents (Ridgeway and Mozer 2018), and how many latents it runs over.
 
     With m the mutual information of a latent and theta its largest, a latent's modularity is
     1 - sum over the other factors of m_k^2 / (theta^2 (K - 1)). Latents without any information, such as constant
