@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from latentlab.interop.generator_checks import check_generator
     from latentlab.interop.generators import wrap_generator
     from latentlab.interop.labellers import load_labeller, wrap_labeller
+    from latentlab.metrics.disentanglement import disentanglement_scores
     from latentlab.metrics.path_length import PathSettings, perceptual_path_length
     from latentlab.metrics.separability import linear_separability
     from latentlab.perceptual import FeatureDistance, lpips_distance
@@ -31,6 +32,7 @@ _HOMES = {
     "attribute_directions": "latentlab.directions.fitting",
     "check_generator": "latentlab.interop.generator_checks",
     "edits_along": "latentlab.directions.editing",
+    "disentanglement_scores": "latentlab.metrics.disentanglement",
     "linear_separability": "latentlab.metrics.separability",
     "load_directions": "latentlab.directions.form",
     "load_generator": "latentlab.checkpoint",
@@ -54,6 +56,7 @@ __all__ = [
     "attribute_directions",
     "check_generator",
     "edits_along",
+    "disentanglement_scores",
     "linear_separability",
     "load_directions",
     "load_generator",

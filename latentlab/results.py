@@ -18,7 +18,26 @@ METRICS = {
     "ls_z": "Linear separability, Z",
     "ls_w": "Linear separability, W",
 }
-"""Names of the metrics and what they are called in tables. Lower is better for all of them."""
+"""Names of the paper's metrics and what they are called in tables. Lower is better for all of them."""
+
+DISENTANGLEMENT = {
+    "mig": "MIG",
+    "modularity": "Modularity",
+    "sap": "SAP",
+    "dci_disentanglement_linear": "DCI disentanglement, linear",
+    "dci_completeness_linear": "DCI completeness, linear",
+    "dci_informativeness_linear": "DCI informativeness, linear",
+    "dci_informativeness_above_chance_linear": "the same above chance, linear",
+    "dci_disentanglement_boosting": "DCI disentanglement, boosting",
+    "dci_completeness_boosting": "DCI completeness, boosting",
+    "dci_informativeness_boosting": "DCI informativeness, boosting",
+    "dci_informativeness_above_chance_boosting": "the same above chance, boosting",
+    "explicitness": "Explicitness",
+}
+"""Names of the disentanglement metrics, to which `_z` or `_w` is added, and their titles. Higher is better for all."""
+
+HIGHER_IS_BETTER = frozenset(f"{name}_{space}" for name in DISENTANGLEMENT for space in ("z", "w"))
+"""The metrics, by their names in results, of which a higher number is the better one; of METRICS the lower one is."""
 
 
 class NetworkName(BaseModel):

@@ -19,6 +19,7 @@ from latentlab.cli import (
     demo,
     directions,
     edit,
+    disentanglement,
     label,
     network_commands,
     ppl,
@@ -45,6 +46,7 @@ PIPELINE = (
     "separability",
     "directions",
     "edit",
+    "disentanglement",
     "ppl",
     "report",
 )  # the order of use
@@ -154,6 +156,9 @@ app.add_typer(store.app, name="store")
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
 app.command("directions", short_help="Directions of attributes in Z or W.")(directions.directions)
 app.command("edit", short_help="Edit along directions, and measure what moves.")(edit.edit)
+app.command("disentanglement", short_help="MIG, DCI, SAP, modularity, explicitness of Z and W.")(
+    disentanglement.disentanglement
+)
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 

@@ -1,6 +1,5 @@
 """Attribute directions of a store: per attribute, the normal of a linear SVM between samples with and without it."""
 
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from latentlab import svm
 from latentlab.directions.conditioning import check_conditions, conditioned, orthogonal_part
 from latentlab.directions.form import Directions, Space, repeated
 from latentlab.errors import DegenerateWarning, DataError, StoreError, UsageError
-from latentlab.metrics.separability import most_confident
+from latentlab.metrics.separability.pruning import SOLVER, most_confident
 from latentlab.progress import Progress, silent
 from latentlab.randomness import uniform_rows
 from latentlab.store import LatentStore
@@ -270,9 +269,9 @@ def _provenance(store: LatentStore, *, num_keep: int, seed: int) -> dict[str, An
         "store": store.provenance,
         "num_keep": num_keep,
         "confidence": "log-odds",
-        "solver": inspect.signature(fit_linear_svms).parameters["solver"].default,
+        "solver": SOLVER["latentlab"],
         "C": svm.C,
-        "max_iter": svm.MAX_ITER,
+        "max_iter": svm.most_iterations(SOLVER["latentlab"]),
         "held_out": HELD_OUT,
         "seed": seed,
         "latentlab_version": version("latentlab"),

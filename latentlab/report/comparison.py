@@ -62,17 +62,21 @@ def differing_fields(results: Sequence[MetricResult]) -> dict[str, list[str]]:
 
 
 def scored_attributes(result: MetricResult) -> frozenset[str] | None:
-    """Names of the attributes that enter a separability score; None for other metrics."""
-    attributes = result.details.get("attributes")
-    if not result.metric.startswith("ls_") or not isinstance(attributes, list):
-        return None
-    return frozenset(row["name"] for row in attributes if row.get("valid"))
+    """Names of the attributes or factors that enter a score over several; None for other metrics."""
+    scored = _scored(result)
+    return None if scored is None else frozenset(row["name"] for row in scored if row.get("valid"))
 
 
 def attribute_counts(result: MetricResult) -> tuple[int, int] | None:
-    """How many attributes a separability score runs over, and how many there were; None for other metrics."""
-    valid = scored_attributes(result)
-    return None if valid is None else (len(valid), len(result.details["attributes"]))
+    """How many attributes or factors a score runs over, and how many there were; None for other metrics."""
+    scored = _scored(result)
+    return None if scored is None else (sum(bool(row.get("valid")) for row in scored), len(scored))
+
+
+def _scored(result: MetricResult) -> list[dict[str, Any]] | None:
+    kind = "attributes" if result.metric.startswith("ls_") else "factors"
+    rows = result.details.get(kind)
+    return rows if isinstance(rows, list) else None
 
 
 def _shown(protocol: dict[str, Any], name: str) -> str:

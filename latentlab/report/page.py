@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from latentlab.report import formatting, orderings, published, rows, sentences
+from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences
 from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
@@ -20,6 +20,15 @@ GENERATOR = "LatentLab report"
 """Content of the page's generator meta element, by which a report folder is known."""
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The protocol fields of several metrics: a line per field, a column per metric."""
+
+    title: str
+    heads: list[str]
+    lines: list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,13 @@ class Block:
     pairs: list[dict[str, Picture]]
     training: list[tuple[str, Markup]]
     config: dict[str, Any]
-    protocol: list[tuple[str, list[str]]]
-    protocol_heads: list[str]
+    protocols: list[Protocol]
 
 
 def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
     """The whole of index.html."""
     table = rows.main_rows(runs)
+    tables = disentanglement.disentanglement_tables(runs)
     limits = distance_limits(result for run in runs for result in run.newest.values())
     return _environment().get_template("page.html.j2").render(
         title=title,
@@ -63,6 +72,8 @@ def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, 
         published=published,
         orderings=orderings.by_claim(orderings.ordering_checks(runs)),
         cautions=sentences.unequal_training(runs),
+        disentanglement=tables,
+        disentanglement_warnings=disentanglement.disentanglement_warnings(tables),
     )  # fmt: skip
 
 
@@ -88,6 +99,7 @@ def _environment() -> Environment:
         "entropy": rows.entropy,
         "partial": rows.partial_score,
         "spaces": rows.attribute_spaces,
+        "baseline": disentanglement.baseline,
     }
     return environment
 
@@ -132,7 +144,6 @@ def _software(results: Sequence[MetricResult]) -> list[str]:
 
 def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
     attributes = rows.attribute_rows(run)
-    heads, protocol = _protocol(run)
     return Block(
         run=run,
         headline=sentences.headline(run),
@@ -148,8 +159,7 @@ def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
         pairs=_pairs(run),
         training=training_charts(run.stats, run.name),
         config=formatting.flatten(run.config),
-        protocol=protocol,
-        protocol_heads=heads,
+        protocols=_protocols(run),
     )
 
 
@@ -200,10 +210,20 @@ def _pairs(run: ReportRun) -> list[dict[str, Picture]]:
     ]
 
 
-def _protocol(run: ReportRun) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Every protocol field of a run's metrics, one column a metric."""
-    found = {metric: run.newest[metric] for metric in METRICS if metric in run.newest}
+def _protocols(run: ReportRun) -> list[Protocol]:
+    """Every protocol field of a run's metrics; those of the paper apart from the disentanglement metrics."""
+    found = [Protocol("protocol of every number", *_columns({METRICS[name]: run.newest.get(name) for name in METRICS}))]
+    for table in disentanglement.disentanglement_tables([run]):
+        pairs = [(line, space) for line in table.lines for space in ("z", "w")]
+        columns = {f"{line.title}, {space.upper()}": getattr(line, space) for line, space in pairs}
+        title = f"protocol of the disentanglement metrics, against {table.against}"
+        found.append(Protocol(title, *_columns(columns)))
+    return [protocol for protocol in found if protocol.lines]
+
+
+def _columns(results: Mapping[str, MetricResult | None]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Headings, and per protocol field its value in each of the results that there are."""
+    found = {title: result for title, result in results.items() if result is not None}
     flat = [formatting.flatten(result.protocol) for result in found.values()]
     names = dict.fromkeys(name for protocol in flat for name in protocol)
-    lines = [(name, [formatting.plain(protocol.get(name)) for protocol in flat]) for name in names]
-    return [METRICS[metric] for metric in found], lines
+    return list(found), [(name, [formatting.plain(protocol.get(name)) for protocol in flat]) for name in names]

@@ -23,7 +23,7 @@ MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab se
 
 def headline(run: ReportRun) -> str:
     """One sentence: is W straighter than Z in this generator, by how much, and how sure is that?"""
-    if not run.newest:
+    if not run.newest.keys() & METRICS.keys():
         return f"{run.name} has not been measured yet."
     if run.depth == 0:
         return _without_mapping(run)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from latentlab.report.comparison import attribute_counts
+from latentlab.report.disentanglement import Table, baseline, disentanglement_tables
 from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, percent_interval, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import ARXIV, TABLE_4
@@ -16,12 +17,14 @@ from latentlab.results import METRICS, MetricResult
 def tidy(runs: Sequence[ReportRun]) -> pd.DataFrame:
     """One line per run and metric, with interval, samples, seed and network; full precision."""
     lines = [_line(run, run.newest[metric]) for run in runs for metric in METRICS if metric in run.newest]
+    for table in disentanglement_tables(runs):
+        lines += [_line(table.run, result, against=table.against) for result in table.results]
     columns = ["run", "arch", "mapping_layers", "metric", "value", "ci95_low", "ci95_high", "num_samples", "seed"]
-    columns += ["valid_attributes", "attributes", "network_sha256", "created_at"]
+    columns += ["valid_attributes", "attributes", "against", "useless", "network_sha256", "created_at"]
     return pd.DataFrame(lines, columns=pd.Index(columns))
 
 
-def _line(run: ReportRun, result: MetricResult) -> dict[str, Any]:
+def _line(run: ReportRun, result: MetricResult, *, against: str | None = None) -> dict[str, Any]:
     valid, attributes = attribute_counts(result) or (None, None)
     return {
         "run": run.name,
@@ -35,6 +38,8 @@ def _line(run: ReportRun, result: MetricResult) -> dict[str, Any]:
         "seed": result.seed,
         "valid_attributes": valid,
         "attributes": attributes,
+        "against": against,
+        "useless": baseline(result),
         "network_sha256": result.network.sha256,
         "created_at": result.created_at,
     }
@@ -69,6 +74,19 @@ def _attribute_line(row: AttributeRow) -> dict[str, str]:
         line[f"H {space} (bit)"] = f"{number(value)} {interval((side or {}).get('ci95'), like=value)}".strip()
         line[f"accuracy {space}"] = percent((side or {}).get("accuracy"))
     return line | {"note": "" if row.valid else f"left out: {plain(row.any.get('reason'))}"}
+
+
+def disentanglement_table(table: Table) -> pd.DataFrame:
+    """The disentanglement metrics of one run as texts."""
+    lines = []
+    for line in table.lines:
+        cells = {"metric": line.title}
+        for space, result in (("Z", line.z), ("W", line.w)):
+            value = None if result is None else result.value
+            cells[space] = f"{number(value)} {interval(None if result is None else result.ci95, like=value)}".strip()
+            cells[f"useless {space}"] = number(baseline(result))
+        lines.append(cells | {"verdict": line.verdict})
+    return pd.DataFrame(lines)
 
 
 def card_table(card: Mapping[str, Any]) -> pd.DataFrame:
@@ -124,6 +142,10 @@ def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping
     for run in runs:
         if rows := attribute_rows(run):
             parts += [f"## Attributes of {_plain_cell(run.name)}", to_markdown(attribute_table(rows))]
+    for table in disentanglement_tables(runs):
+        name = f"Disentanglement of {table.run.name} against {table.against}"
+        words = f"Higher is better; not in the paper; {table.over}. Useless: against the factors of other samples."
+        parts += [f"## {_plain_cell(name)}", words, to_markdown(disentanglement_table(table))]
     for card in cards:
         parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", to_markdown(card_table(card))]
     parts += [

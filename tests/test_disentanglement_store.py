@@ -1,0 +1,239 @@
+"""Disentanglement of a store: result lines, files of factors, and the command."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from latentlab.cli import app
+from latentlab.cli.disentanglement import ALL
+from latentlab.errors import DataError, StoreError, UsageError
+from latentlab.metrics.disentanglement import METRICS, disentanglement_scores
+from latentlab.metrics.disentanglement.factor_files import read_factors
+from latentlab.metrics.disentanglement.on_store import disentanglement_results
+from latentlab.results import HIGHER_IS_BETTER, read_results
+from latentlab.results import METRICS as PAPER_METRICS
+from latentlab.store import LatentStore
+
+COUNT = 400
+CHEAP = ("mig", "modularity", "sap")
+
+
+@pytest.fixture
+def world():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(COUNT, 3)).astype(np.float32)
+    return z, np.cumsum(z, axis=1), (z * 3 + rng.normal(size=z.shape)).astype(np.float32)
+
+
+@pytest.fixture
+def run_file(tmp_path, world):
+    z, w, logits = world
+    return write_store(tmp_path / "run.h5", z=z, w=w, logits=logits)
+
+
+def write_store(path, attributes=("Male", "Smiling", "Bald"), **arrays):
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+        file.attrs["attributes"] = list(attributes)
+    return path
+
+
+def write_factors(path, values, names=("hue", "size", "angle")):
+    np.savez(path, names=np.array(names), values=values)
+    return path
+
+
+def command(*arguments, code=0):
+    done = CliRunner().invoke(app, ["disentanglement", *map(str, arguments)], env={"COLUMNS": "160"})
+    assert done.exit_code == code, done.output
+    return done
+
+
+# ------------------------------------------------------------------------------------------------- result lines
+
+
+def test_results_of_a_store_carry_their_protocol(run_file, world):
+    with LatentStore.open(run_file) as store:
+        results = disentanglement_results(store, metrics=CHEAP, bootstrap=20)
+    assert [result.metric for result in results] == [f"{name}_{space}" for space in "zw" for name in CHEAP]
+    assert {result.metric for result in results} <= HIGHER_IS_BETTER
+    mig = results[0]
+    expected = disentanglement_scores(world[0], world[2] > 0, metrics=CHEAP, bootstrap=20)[0]
+    assert (mig.value, mig.ci95, mig.details["baseline"]) == (expected.value, expected.ci95, expected.baseline)
+    assert mig.protocol["direction"] == "higher is better"
+    assert mig.protocol["factors"] == {"source": "labels", "classifiers": {"name": "unknown", "sha256": "unknown"}}
+    assert (mig.protocol["bins"], mig.protocol["binning"], mig.protocol["num_samples"]) == (20, "equal-count", COUNT)
+    assert [row["name"] for row in mig.details["factors"]] == ["Male", "Smiling", "Bald"]
+    assert mig.model_validate_json(mig.model_dump_json()) == mig
+    assert not HIGHER_IS_BETTER & PAPER_METRICS.keys()
+
+
+def test_all_metrics_say_what_decides_them(run_file):
+    with LatentStore.open(run_file) as store:
+        results = disentanglement_results(store, spaces=["w"], bootstrap=5)
+    protocols = {result.metric: result.protocol for result in results}
+    assert len(protocols) == 12
+    assert protocols["dci_completeness_linear_w"]["penalty"] == "0.2 s / sqrt(n)"
+    assert protocols["dci_completeness_boosting_w"]["n_estimators"] == 100
+    assert protocols["explicitness_w"]["continuous"] == "above the median"
+    assert protocols["sap_w"]["binary"] == "balanced accuracy of the best threshold"
+
+
+def test_numbers_over_other_factors_or_sizes_are_not_comparable(run_file, world, tmp_path):
+    partly = world[2].copy()
+    partly[:, 1] = 5
+    other = write_store(tmp_path / "other.h5", z=world[0], logits=partly)
+
+    def mig(path, **options):
+        with LatentStore.open(path) as store:
+            return disentanglement_results(store, spaces=["z"], metrics=["mig"], bootstrap=2, **options)[0]
+
+    whole, part = mig(run_file), mig(other)
+    assert part.details["num_valid"] == 2
+    assert not whole.comparable_with(part)
+    assert not whole.comparable_with(mig(run_file, binning="equal-width"))
+    assert not whole.comparable_with(mig(run_file, factors=write_factors(tmp_path / "f.npz", world[0])))
+    assert whole.comparable_with(mig(run_file, seed=1))
+
+
+def test_stores_that_lack_something_are_named(tmp_path, world):
+    z, w, logits = world
+    with LatentStore.open(write_store(tmp_path / "a.h5", z=z, logits=logits)) as store:
+        assert [one.metric for one in disentanglement_results(store, metrics=["mig"], bootstrap=2)] == ["mig_z"]
+        with pytest.raises(StoreError, match=r"a\.h5 lacks w: measure the other space"):
+            disentanglement_results(store, spaces=["z", "w"])
+    with (
+        LatentStore.open(write_store(tmp_path / "b.h5", attributes=(), z=z, w=w)) as store,
+        pytest.raises(StoreError, match="lacks logits"),
+    ):
+        disentanglement_results(store)
+
+
+# ------------------------------------------------------------------------------------------- files of factors
+
+
+def test_factors_of_a_file_take_the_place_of_labels(tmp_path, world):
+    path = write_store(tmp_path / "run.h5", attributes=(), z=world[0], w=world[1])
+    factors = write_factors(tmp_path / "run-factors.npz", world[0])
+    with LatentStore.open(path) as store:
+        z, w = disentanglement_results(store, metrics=["sap"], factors=factors, bootstrap=20)
+    assert z.value > 0.9 > w.value
+    assert z.protocol["factors"] == {"source": "file", "classifiers": None}
+    assert z.protocol["kinds"] == ["continuous"]
+    assert (z.details["file"], len(z.details["sha256"])) == ("run-factors.npz", 64)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
+def test_files_of_factors_in_every_form(tmp_path, suffix):
+    samples, values = np.arange(10, 16), np.random.default_rng(0).normal(size=(6, 2))
+    path = tmp_path / f"factors{suffix}"
+    table = pd.DataFrame(values, columns=["hue", "size"]).assign(sample=samples).sample(frac=1, random_state=0)
+    if suffix == ".npz":
+        write_factors(path, values, ["hue", "size"])
+    elif suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path)
+    names, found = read_factors(path, samples)
+    assert names == ("hue", "size")
+    np.testing.assert_allclose(found, values)
+
+
+def test_files_of_factors_that_do_not_fit_are_named(tmp_path):
+    samples = np.arange(4)
+    with pytest.raises(UsageError, match=r"must end in \.npz, \.csv, \.parquet"):
+        read_factors(tmp_path / "factors.txt", samples)
+    with pytest.raises(UsageError, match="no such file"):
+        read_factors(tmp_path / "none.npz", samples)
+    with pytest.raises(DataError, match="has 5 rows, and the store 4 samples"):
+        read_factors(write_factors(tmp_path / "a.npz", np.zeros((5, 3))), samples)
+    with pytest.raises(DataError, match=r"`names` is <U5 \[3\] and `values` float64 \[4, 2\]"):
+        read_factors(write_factors(tmp_path / "b.npz", np.zeros((4, 2))), samples)
+    np.savez(tmp_path / "c.npz", values=np.zeros((4, 2)))
+    with pytest.raises(DataError, match="lacks names: it must hold"):
+        read_factors(tmp_path / "c.npz", samples)
+    (tmp_path / "d.npz").write_text("no zip")
+    with pytest.raises(DataError, match=r"not a readable \.npz"):
+        read_factors(tmp_path / "d.npz", samples)
+    (tmp_path / "e.csv").write_text("sample,hue\n0,1\n1,2\n2,\n3,1\n")
+    with pytest.raises(DataError, match="column hue must hold finite numbers only"):
+        read_factors(tmp_path / "e.csv", samples)
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+def test_the_command_prints_a_table_and_appends_results(run_file):
+    shown = command(run_file).stdout
+    lines = [line.split("  ") for line in shown.splitlines()]
+    assert sum(line[0].strip().startswith("DCI") for line in lines) == 6
+    assert "useless W" in shown
+    assert 'Higher is better for every number. "useless": the same latents against other samples\' factors.' in shown
+    results = read_results(run_file.parent / "results.jsonl")
+    assert len(results) == 24
+    assert len({result.metric for result in results}) == 24
+
+
+def test_json_other_metrics_and_other_files(run_file, tmp_path):
+    options = (
+        "--space",
+        "w",
+        "--metrics",
+        "sap, mig",
+        "--num-samples",
+        90,
+        "--json",
+        "--results",
+        tmp_path / "x.jsonl",
+    )
+    lines = [json.loads(line) for line in command(run_file, *options).stdout.splitlines()]
+    assert [(line["metric"], line["num_samples"]) for line in lines] == [("mig_w", COUNT), ("sap_w", 90)]
+    assert len(read_results(tmp_path / "x.jsonl")) == 2
+
+
+def test_the_same_seed_gives_the_same_lines(run_file):
+    first, second, other = (
+        [json.loads(line)["value"] for line in command(run_file, "--json", "--seed", seed).stdout.splitlines()]
+        for seed in (0, 0, 1)
+    )
+    assert first == second != other
+
+
+def test_left_out_factors_are_named(tmp_path, world):
+    z, _, logits = world
+    logits[:, 2] = 4.0
+    path = write_store(tmp_path / "run.h5", z=z, logits=logits)
+    done = command(path, "--metrics", "mig")
+    assert "Bald: all samples are of one class." in done.stdout
+    assert "over 2 of 3 valid factors: comparable only with numbers over the same ones" in done.stdout
+    assert "holds no w, so only Z is measured" in done.stderr
+    assert "lacks w" in command(path, "--space", "w", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--metrics", "mig,beta"], 2, "metrics beta: they must be of mig"),
+        (["--metrics", ""], 2, "they must be of mig"),
+        (["--num-samples", "1000"], 2, "1,000 samples would be taken of 400"),
+        (["--factors", "none.npz"], 2, "none.npz: no such file of factors"),
+    ],
+)
+def test_wrong_use_is_said_in_a_line(run_file, options, code, words):
+    done = command(run_file, *options, code=code)
+    assert words in done.stderr
+    assert not (run_file.parent / "results.jsonl").exists()
+
+
+def test_labels_of_one_class_are_an_error(tmp_path, world):
+    path = write_store(tmp_path / "run.h5", z=world[0], logits=np.abs(world[2]) + 1)
+    assert "0 of 3 factors are valid" in command(path, code=1).stderr
+
+
+def test_the_help_names_all_metrics():
+    assert tuple(ALL.split(",")) == METRICS
