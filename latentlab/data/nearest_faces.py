@@ -90,7 +90,8 @@ class FaceStart:
 
     def __call__(self, pixels: Array) -> Array:
         """Factors [N, F] that can be drawn, of pixels [N, 3 R^2]."""
-        return self.drawable((pixels - self.mean) @ self.weights + self.centre)
+        each = (pixels - self.mean)[:, None] @ self.weights  # row by row: not rounded differently in other company
+        return self.drawable(each[:, 0] + self.centre)
 
     def drawable(self, factors: np.ndarray) -> Array:
         """The factors brought into their ranges; an amount below half of the least that occurs is none."""
@@ -135,7 +136,7 @@ def fit_start(size: int, *, faces: Selection | None = None, progress: Progress =
 
 
 def nearest_faces(images: np.ndarray, start: FaceStart) -> NearestFaces:
-    """Search the nearest face of every image.
+    """Search the nearest face of every image; what is found does not depend on the other images.
 
     The log-odds compare how near faces come with and without an attribute: among all faces drawn in the search,
     INDEPENDENT_VALUES / 2 * log(least mean square distance without / least with it), each plus ROUNDING. This is the
