@@ -12,8 +12,8 @@ classifiers, and by nearest faces with their factors.
 
 `compare` takes stores of the same samples, and compares the others with the first: shares of equal labels, Cohen's
 kappa, balanced accuracy (means over attributes of which the first has both classes); the rank correlation of H(Y|X)
-over the attributes valid for both; and the separability over these in Z and W, as the first has it -> as the other has
-it. Both with all samples kept, where only the labels differ, and with the half that each is most confident of.
+over the attributes valid for both; and the separability over these in Z and W, as the first has it and as the other has
+it: with all samples kept, and with the half of which the other is most confident, so that only labels differ.
 
 `factors` shows R^2 of the factors that `latentlab label --nearest-faces --factors-out` found for a drawn store.
 
@@ -73,16 +73,19 @@ def drawn(out: Path, num_samples: int, noise: float) -> None:
 
 def compare(first: Path, others: list[Path], each: bool) -> None:
     names, truth, spaces = read(first)
-    mine = {(kept, space): entropies(spaces[space], truth, names, kept) for kept in KEPT for space in spaces}
     labels, table = [], []
     for path in others:
         logits = read(path)[1]
         both = [column for column in range(len(names)) if 0 < (truth[:, column] > 0).mean() < 1]
         agreed = np.array([agreement(truth[:, column] > 0, logits[:, column] > 0) for column in both])
         labels.append([path.stem, *(f"{mean:.3f}" for mean in agreed.mean(axis=0))])
-        theirs = {key: entropies(spaces[key[1]], logits, names, key[0]) for key in mine}
-        for key, found in theirs.items():
-            table.append([path.stem, f"{key[0]:.0%}", key[1], *scores(mine[key], found)])
+        as_sure = np.where(truth > 0, 1, -1) * np.maximum(np.abs(logits), 1e-6)
+        keys = [(kept, space) for kept in KEPT for space in spaces]
+        mine = {(kept, space): entropies(spaces[space], as_sure, names, kept) for kept, space in keys}
+        theirs = {(kept, space): entropies(spaces[space], logits, names, kept) for kept, space in keys}
+        for kept, space in keys:
+            found = scores(mine[kept, space], theirs[kept, space])
+            table.append([path.stem, f"{kept:.0%}", space, *found])
         if each:
             rows = list(by_attribute(names, both, agreed, mine, theirs))
             print_table(["attribute", "present", "kappa", "balanced", "H/H(Y), Z", "", "H/H(Y), W", ""], rows)
@@ -144,9 +147,10 @@ def neighbours(references: int, num_samples: int) -> None:
     moments = (pixels - mean).T @ (pixels - mean) + 1e-3 * len(pixels) * np.eye(len(mean), dtype=np.float32)
     centred, spread = known.factors - known.factors.mean(axis=0), known.factors.std(axis=0)
     regression = np.linalg.solve(moments, (pixels - mean).T @ (centred / spread)).astype(np.float32)
-    whitening = (axes[:, ::-1] / np.sqrt(variances[::-1]))[:, :256].astype(np.float32)
+    axes, variances = axes[:, ::-1][:, :1024].astype(np.float32), variances[::-1][:256].astype(np.float32)
+    whitening = axes[:, :256] / np.sqrt(variances)
     spaces = {
-        "pixels": axes[:, ::-1][:, :1024].astype(np.float32),
+        "pixels": axes,
         "whitened pixels, 64 dimensions": whitening[:, :64],
         "whitened pixels, 256 dimensions": whitening,
         "factors by regression": regression,
