@@ -107,7 +107,7 @@ def _label_nearest_faces(run: Path, out: Path | None, factors_out: Path | None) 
     print(f"{made}: {len(found.factors):,} samples with attributes of their nearest embedded faces")
     print(
         "distance to them, root mean square of 8-bit pixels: median {:.1f}, 90 % between {:.1f} and {:.1f} "
-        "(embedded faces themselves: about 1)".format(*distances)
+        "(of embedded faces themselves: 1.5)".format(*distances)
     )
     if factors_out is not None:
         print(f"{factors_out}: their factors")
