@@ -1,5 +1,6 @@
-"""Labelling the images of a store once more, by other classifiers than those that labelled them when they were made."""
+"""Labelling the images of a store once more: by other classifiers, or by the embedded faces nearest to them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import numpy as np
 import torch
 
 from latentlab.blocks import block_rows, mapped
-from latentlab.errors import DataError
-from latentlab.files import refuse_existing
+from latentlab.data.attributes import CELEBA_ATTRIBUTES
+from latentlab.data.face_factors import FACTOR_NAMES
+from latentlab.data.nearest_faces import FaceStart, NearestFaces, fit_start, nearest_faces
+from latentlab.errors import DataError, UsageError
+from latentlab.files import atomic_file, refuse_existing
 from latentlab.images import box_resize, resize_note, to_float
 from latentlab.progress import Progress, silent
 from latentlab.protocols import Labeller
@@ -56,6 +60,87 @@ def label_images(
             progress=progress,
         )
     return out
+
+
+def label_nearest_faces(
+    run: Path | str,
+    out: Path | str | None = None,
+    *,
+    factors_out: Path | str | None = None,
+    start: FaceStart | None = None,
+    progress: Progress = silent,
+) -> tuple[Path, NearestFaces]:
+    """Write a new store with the samples of `run` and, as logits, the attributes of the nearest embedded faces.
+
+    Args:
+        run: A complete store with square RGB images of a size that embedded faces have; it stays as it is.
+        out: The new store; left out, beside `run`, named RUN-nearest-faces.h5.
+        factors_out: An .npz file to make with the factors of these faces: `names` [F], `values` float32 [N, F] in the
+            order of the store's rows, `distances` float32 [N] (see `NearestFaces`), and `provenance`, a JSON text.
+        start: Where searches start; fitted to 30,000 faces if left out.
+        progress: Told how many faces are drawn for the start, how many rows are labelled, how many written.
+
+    Returns:
+        The new store, and what was found.
+
+    Raises:
+        OutputExistsError: one of the files to make exists already.
+        UsageError: embedded faces have no such size, or both files to make are the same.
+        DataError: the images are not square or not RGB.
+        StoreError: `run` cannot be read or has no images, or the new store cannot be written.
+    """
+    run = Path(run)
+    out = run.with_name(f"{run.stem}-nearest-faces.h5") if out is None else Path(out)
+    if factors_out is not None and Path(factors_out) == out:
+        raise UsageError(f"{out} cannot be both the store and the file of factors: name two files.")
+    for path in (out, factors_out):
+        if path is not None:
+            refuse_existing(path)
+    with LatentStore.open(run, needs=["images"]) as store:
+        height, width, channels = store.images.shape[1:]
+        if height != width or channels != 3:
+            raise DataError(
+                f"{run}: its images have {width}x{height} pixels and {channels} channels; embedded faces are square "
+                "and RGB."
+            )
+        start = start or fit_start(height, progress=progress)
+        found = _nearest_faces(store, start, progress)
+        maker = {"name": "nearest-faces", "sha256": start.sha256}
+        if factors_out is not None:
+            _write_factors(Path(factors_out), found, {"made_by": maker, "images": store.provenance})
+        write_relabelled(
+            store,
+            out,
+            found.log_odds,
+            attributes=CELEBA_ATTRIBUTES,
+            classifiers=maker,
+            resize=resize_note(height, start.resolution),
+            progress=progress,
+        )
+    return out, found
+
+
+def _nearest_faces(store: LatentStore, start: FaceStart, progress: Progress) -> NearestFaces:
+    parts = []
+    for number, rows in enumerate(store.chunks):
+        parts.append(nearest_faces(store.chunk("images", number), start))
+        progress(rows.stop, len(store))
+    return NearestFaces(
+        factors=np.concatenate([part.factors for part in parts]),
+        log_odds=np.concatenate([part.log_odds for part in parts]),
+        distances=np.concatenate([part.distances for part in parts]),
+    )
+
+
+def _write_factors(path: Path, found: NearestFaces, provenance: dict[str, object]) -> None:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            names=np.array(FACTOR_NAMES),
+            values=found.factors,
+            distances=found.distances,
+            provenance=np.array(json.dumps(provenance)),
+        )
 
 
 def _logits(store: LatentStore, labeller: Labeller, device: torch.device, progress: Progress) -> np.ndarray:

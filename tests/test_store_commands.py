@@ -172,7 +172,7 @@ def test_scores_of_a_folder_of_images_come_back_as_labels(tmp_path):
     pd.DataFrame({"sample": numbers, "Dark": [number % 2 for number in numbers]}).to_csv(
         tmp_path / "scores.csv", index=False
     )
-    assert "give either --scores FILE or --classifiers NAME" in run("label", path, code=2)
+    assert "give either --scores FILE or --classifiers NAME or --nearest-faces" in run("label", path, code=2)
     shown = run("label", path, "--scores", tmp_path / "scores.csv", "--probabilities", "--name", "mine")
     assert shown.endswith("run-scores.h5: 10 samples with scores of Dark; 10 probabilities of 0 or 1 were clipped\n")
     found = json.loads(run("store", "info", tmp_path / "run-scores.h5", "--json"))

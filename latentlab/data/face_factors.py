@@ -121,7 +121,7 @@ _BEARDS: dict[str, float] = {
 _MALE_SHARE = 0.417
 
 # Ranges of hue, saturation and value of every kind of hair. The kinds keep clear of each other's rules.
-_HAIR_COLOURS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+HAIR_COLOURS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "black": ((0.60, 0.72), (0.15, 0.45), (0.06, 0.16)),
     "blond": ((0.115, 0.145), (0.45, 0.68), (0.88, 0.99)),
     "brown": ((0.055, 0.080), (0.52, 0.68), (0.33, 0.45)),
@@ -257,7 +257,7 @@ def _sample_hair_colour(sampler: _Sampler, male: NDArray[np.bool_], old: NDArray
         "ginger": np.full(len(male), 0.2),
     }
     kind = sampler.kind("hair_kind", np.stack(list(shares.values()), axis=1))
-    ranges = np.array(list(_HAIR_COLOURS.values()))[kind]  # [N, hue/saturation/value, low/high]
+    ranges = np.array(list(HAIR_COLOURS.values()))[kind]  # [N, hue/saturation/value, low/high]
     for column, name in enumerate(("hair_hue", "hair_saturation", "hair_value")):
         sampler.even(name, ranges[:, column, 0], ranges[:, column, 1])
 

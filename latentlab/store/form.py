@@ -104,7 +104,8 @@ def check_present(path: Path, file: h5py.File, needs: Sequence[str]) -> None:
         missing = list(needs) or ["z", "w"]
     if missing:
         there = ", ".join(arrays_of(file)) or f"none of {', '.join(ARRAYS)}"
-        hint = " (sample with --classifiers to get logits)" if missing == ["logits"] else ""
+        option = {"logits": "--classifiers", "images": "--images"}.get(missing[0]) if len(missing) == 1 else None
+        hint = f" (sample with {option} to get {missing[0]})" if option else ""
         raise StoreError(f"{path} lacks {', '.join(missing)}{hint}; it holds {there}.")
     for name in arrays_of(file):
         if not isinstance(file[name], h5py.Dataset) or file[name].dtype.kind not in "fiub":
