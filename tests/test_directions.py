@@ -17,8 +17,8 @@ from latentlab.directions.fitting import NOT_CONVERGED, ONE_CLASS, attribute_dir
 from latentlab.directions.form import Directions, load_directions, save_directions
 from latentlab.directions.heatmaps import clustered, save_cosines
 from latentlab.errors import (
-    DegenerateWarning,
     DataError,
+    DegenerateWarning,
     DirectionsError,
     OutputExistsError,
     StoreError,

@@ -11,7 +11,7 @@ import numpy as np
 from latentlab import svm
 from latentlab.directions.conditioning import check_conditions, conditioned, orthogonal_part
 from latentlab.directions.form import Directions, Space, repeated
-from latentlab.errors import DegenerateWarning, DataError, StoreError, UsageError
+from latentlab.errors import DataError, DegenerateWarning, StoreError, UsageError
 from latentlab.metrics.separability.pruning import SOLVER, most_confident
 from latentlab.progress import Progress, silent
 from latentlab.randomness import uniform_rows
