@@ -189,6 +189,7 @@ class _Problem:
             some = columns[start : start + at_once]
             grams = torch.stack(self.mapped(_gram, self._drawn(some, most / counts[start : start + at_once])))
             self.team.add([grams])
+            _check_finite(grams)
             scales = 2 * c * counts[start : start + at_once] / grams[:, -1, -1].clamp(min=1)
             parts += self.mapped(_inverse, list(grams * scales[:, None, None]))
         return torch.stack(parts)
@@ -242,10 +243,7 @@ class _State:
         sums, counts = self.problem.gradient(weights, columns)
         self.weights[columns], self.counts[columns] = weights, counts
         self.gradients[columns] = weights - 2 * self.c * sums
-        if not self.gradients[columns].isfinite().all():
-            raise DataError(
-                "the sums of an SVM exceed what float32 holds: the features are too large (scale them) or not finite."
-            )
+        _check_finite(self.gradients[columns])
 
     def renew_inverses(self) -> None:
         """Make the preconditioners anew that are out of date or did not help."""
@@ -354,6 +352,13 @@ def _single(weights: Tensor) -> tuple[Tensor, Tensor]:
     """float32 normals [D, p] and offsets [p]."""
     single = weights.float()
     return single[:, :-1].t().contiguous(), single[:, -1].contiguous()
+
+
+def _check_finite(sums: Tensor) -> None:
+    if not sums.isfinite().all():
+        raise DataError(
+            "the sums of an SVM exceed what float32 holds: the features are too large (scale them) or not finite."
+        )
 
 
 def _fits(size: int, device: torch.device) -> bool:
