@@ -159,7 +159,9 @@ def test_a_fit_that_did_not_converge_is_invalid(store, monkeypatch):
     def unconverged(x, labels, keep, *, solver="fake", progress=None):
         count = labels.shape[1]
         ends = np.array([False, *[True] * (count - 1)])
-        return LinearSVMs(np.ones((count, x.shape[1])), np.zeros(count), np.ones(count, bool), ends)
+        return LinearSVMs(
+            np.ones((count, x.shape[1])), np.zeros(count), np.ones(count, bool), ends, np.ones(count), "newton"
+        )
 
     monkeypatch.setattr("latentlab.directions.fitting.fit_linear_svms", unconverged)
     assert fitted(store).reason == (NOT_CONVERGED, "", "")

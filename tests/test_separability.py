@@ -4,9 +4,15 @@ import h5py
 import numpy as np
 import pytest
 
-from latentlab.errors import DataError, StoreError, UsageError
+from latentlab import newton
+from latentlab.errors import DataError, DegenerateWarning, StoreError, UsageError
 from latentlab.metrics.entropy import conditional_entropy, entropy
-from latentlab.metrics.separability import linear_separability, most_confident, separability_results
+from latentlab.metrics.separability import (
+    compare_stores,
+    linear_separability,
+    most_confident,
+    separability_results,
+)
 from latentlab.store import LatentStore
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -134,6 +140,136 @@ def test_intervals_hold_the_value_shrink_with_samples_and_repeat():
     assert linear_separability(*problem(500, noise=2), seed=1).ci95 != few.ci95
 
 
+# ------------------------------------------------------------------------------------------------- what it is worth
+
+
+def test_information_is_the_share_of_the_entropy_that_the_answers_take_away():
+    for row in linear_separability(*problem(noise=1), bootstrap=50).attributes:
+        before, left = row["entropy_bits"], row["conditional_entropy_bits"]
+        assert row["information"] == pytest.approx((before - left) / before)
+        assert 0 < row["information"] < 1
+
+
+@pytest.mark.parametrize("solver", ["newton", "liblinear"])
+def test_solvers_agree(solver):
+    score = linear_separability(*problem(noise=1), solver=solver, bootstrap=50)
+    assert score.solver == solver
+    assert score.score == pytest.approx(linear_separability(*problem(noise=1), bootstrap=50).score, rel=0.01)
+
+
+def test_a_fit_that_did_not_converge_is_invalid_unless_the_official_protocol_counts_it():
+    rng = np.random.default_rng(0)
+    latents, logits = rng.normal(size=(400, 20)) * 100, rng.normal(size=(400, 2))
+    latents[:, 0] = logits[:, 0] * 1e-3
+    with pytest.raises(DataError, match="no attribute is valid: for each of the 2, the solver did not converge"):
+        linear_separability(latents, logits, solver="liblinear-dual", bootstrap=50)
+    score = linear_separability(latents, logits, protocol="stylegan", solver="liblinear-dual", bootstrap=50)
+    assert score.num_valid == 2
+    assert all("counted all the same" in row["reason"] for row in score.attributes)
+
+
+def test_a_newton_fit_that_is_stopped_is_invalid(monkeypatch):
+    monkeypatch.setattr(newton, "MAX_ITER", 1)
+    with pytest.raises(DataError, match="did not converge"):
+        linear_separability(*problem(noise=1), bootstrap=50)
+
+
+def test_held_out_samples_show_what_fitting_alone_makes():
+    """Labels without any relation to the latents: the fitted half looks separable, the held-out one does not."""
+    rng = np.random.default_rng(0)
+    latents, logits = rng.normal(size=(400, 60)), rng.normal(size=(400, 2))
+    score = linear_separability(latents, logits, held_out=0.3, permutations=3)
+    assert score.score < 3.3
+    assert score.held_out.score > 3.6
+    assert score.held_out.ci95[0] < score.held_out.score
+    assert score.know_nothing == pytest.approx(4, rel=0.02)
+    assert len(score.permuted) == 3
+    assert all(abs(permuted - score.score) < 0.5 for permuted in score.permuted)
+    assert all(row["held_out_accuracy"] < row["accuracy"] for row in score.attributes)
+
+
+def test_held_out_samples_of_what_is_separable_are_told_right():
+    score = linear_separability(*problem(), held_out=0.2, permutations=1)
+    assert score.held_out.score == pytest.approx(1, abs=0.1)
+    assert score.permuted[0] > 7
+    assert score.score == linear_separability(*problem()).score
+
+
+def test_a_ratio_is_of_the_same_resamples_and_wider_than_nothing(tmp_path):
+    latents, logits = problem(noise=1)
+    with store_of(tmp_path / "run.h5", z=latents, w=latents, logits=logits) as store:
+        z, w = separability_results(store, bootstrap=50)
+    assert z.details["ratio_z_over_w"] == w.details["ratio_z_over_w"]
+    ratio = z.details["ratio_z_over_w"]
+    assert ratio["value"] == ratio["ci95"][0] == ratio["ci95"][1] == 1
+    assert ratio["p_value"] == 1
+    with store_of(tmp_path / "less.h5", z=latents[:, :2], w=latents, logits=logits) as store:
+        z, w = separability_results(store, bootstrap=50)
+    ratio = z.details["ratio_z_over_w"]
+    assert ratio["value"] == pytest.approx(z.value / w.value)
+    assert 1 < ratio["ci95"][0] < ratio["value"] < ratio["ci95"][1]
+    assert ratio["num_attributes"] == 3
+
+
+def test_a_curve_ends_at_the_score_and_begins_at_four_samples_per_dimension_or_a_hundred(tmp_path):
+    latents, logits = problem(8000, 40, noise=6)
+    with store_of(tmp_path / "run.h5", z=latents, logits=logits) as store:
+        (z,) = separability_results(store, bootstrap=50, curve=True, held_out=0.2)
+        with pytest.raises(UsageError, match="leave the number to keep out"):
+            separability_results(store, bootstrap=50, curve=True, num_keep=100)
+    curve = z.details["curve"]
+    assert [point["num_samples"] for point in curve] == [500, 1000, 2000, 4000, 8000]
+    assert curve[-1]["score"] == pytest.approx(z.value)
+    assert curve[0]["score"] < curve[-1]["score"] < curve[0]["held_out_score"]
+    assert all(point["num_attributes"] == 3 for point in curve)
+
+
+# ------------------------------------------------------------------------------------------------------ two stores
+
+
+def compared(tmp_path, first, second, **how):
+    with store_of(tmp_path / "a.h5", **first) as one, store_of(tmp_path / "b.h5", **second) as other:
+        return compare_stores(one, other, bootstrap=200, **how)
+
+
+def test_a_difference_of_representations_is_larger_than_chance(tmp_path):
+    latents, logits = problem(4000, noise=1)
+    worse = {"z": latents, "w": latents[:, :2], "logits": logits}
+    z, w = compared(tmp_path, {"z": latents, "w": latents, "logits": logits}, worse)
+    assert (z.ratio, z.larger_than_chance, z.paired) == (1, False, True)
+    assert w.ratio < w.ci95[1] < 1
+    assert w.larger_than_chance
+    assert w.p_value < 0.02
+    assert w.scores[0] / w.scores[1] == pytest.approx(w.ratio)
+    assert [row.difference < 0 for row in w.attributes] == [True] * 3
+    assert not w.same_classifiers  # files of other tools do not say who labelled
+
+
+def test_other_samples_of_the_same_generator_differ_by_chance(tmp_path):
+    latents, logits = problem(8000, noise=1)
+    halves = [{"z": latents[rows], "logits": logits[rows]} for rows in (slice(0, 4000), slice(4000, None))]
+    (z,) = compared(tmp_path, *halves)
+    assert not z.paired
+    assert not z.larger_than_chance
+    assert z.ci95[0] < z.ratio < z.ci95[1]
+    assert z.p_value > 0.05
+
+
+def test_of_a_larger_store_the_first_samples_are_compared(tmp_path):
+    latents, logits = problem(3000, noise=1)
+    part = {"z": latents[:2000], "logits": logits[:2000]}
+    (z,) = compared(tmp_path, {"z": latents, "logits": logits}, part)
+    assert (z.ratio, z.paired, z.protocol["num_samples"]) == (1, True, 2000)
+
+
+def test_stores_without_a_common_valid_attribute_cannot_be_compared(tmp_path):
+    latents, logits = problem(noise=1)
+    mute = np.abs(logits) + 1
+    mute[:, 0], logits[:, 0] = logits[:, 0], 5
+    with pytest.raises(DataError, match="no attribute is valid in both"):
+        compared(tmp_path, {"z": latents, "logits": logits}, {"z": latents, "logits": mute})
+
+
 # ------------------------------------------------------------------------------------------------- wrong input
 
 
@@ -145,6 +281,12 @@ def test_intervals_hold_the_value_shrink_with_samples_and_repeat():
         ({"keep_fraction": 0.0}, UsageError, "keep_fraction is 0.0"),
         ({"protocol": "other"}, UsageError, "latentlab, stylegan"),
         ({"attributes": ["one"]}, UsageError, "1 attributes are named"),
+        ({"attributes": ["one", "two", "one"]}, DataError, "named more than once: one"),
+        ({"held_out": 1.0}, UsageError, "held_out is 1.0"),
+        ({"permutations": -1}, UsageError, "permutations is -1"),
+        ({"solver": "sgd"}, UsageError, "solver is 'sgd'"),
+        ({"num_keep": 4}, DataError, "4 of 2000 samples are kept per attribute, and the latents have 4 dimensions"),
+        ({"num_keep": 8, "held_out": 0.5}, DataError, "4 of 2000 samples are left to fit to"),
     ],
 )
 def test_wrong_arguments_are_named(change, error, message):
@@ -159,6 +301,27 @@ def test_arrays_that_do_not_fit_are_named():
     latents[17, 2] = np.nan
     with pytest.raises(DataError, match=r"latents are not finite .* row 17"):
         linear_separability(latents, logits)
+
+
+def test_logits_that_cannot_be_used_are_named():
+    latents, logits = problem()
+    logits[5, 1] = np.inf
+    with pytest.raises(DataError, match=r"logits are not finite .* row 5"):
+        linear_separability(latents, logits)
+    with pytest.raises(DataError, match=r"logits have the shape \[2000\]"):
+        linear_separability(latents, logits[:, 0])
+
+
+def test_what_says_nothing_is_warned_of():
+    latents, logits = problem(noise=1)
+    dead = np.concatenate([latents, np.full((2000, 2), 0.5, np.float32)], axis=1)
+    with pytest.warns(DegenerateWarning, match="2 of the latents' 6 columns are constant and say nothing: 4, 5"):
+        score = linear_separability(dead, logits, bootstrap=50)
+    assert score.score == pytest.approx(linear_separability(latents, logits, bootstrap=50).score, rel=0.01)
+    with pytest.raises(DataError, match="all latents are the same"):
+        linear_separability(np.ones((2000, 4)), logits)
+    with pytest.warns(DegenerateWarning, match="equal log-odds count twice: attribute 3 is attribute 0"):
+        linear_separability(latents, logits[:, [0, 1, 2, 0]], bootstrap=50)
 
 
 # ------------------------------------------------------------------------------------------------------- stores

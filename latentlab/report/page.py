@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences
+from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences, separability
 from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
@@ -42,7 +42,9 @@ class Block:
     attributes: list[rows.AttributeRow]
     attribute_scale: rows.Scale
     attribute_sentence: str
+    worth: list[str]
     scatter: Markup | None
+    sample_curve: Markup | None
     histograms: list[tuple[str, Markup]]
     quantiles: list[tuple[str, list[str]]]
     samples: Picture | None
@@ -152,7 +154,9 @@ def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
         attributes=attributes,
         attribute_scale=rows.attribute_scale(attributes),
         attribute_sentence=sentences.attribute_sentence(attributes),
+        worth=separability.worth(run),
         scatter=entropy_scatter(attributes, run.name),
+        sample_curve=separability.sample_curve(run),
         histograms=_histograms(run, limits),
         quantiles=_quantiles(run),
         samples=_samples(run),

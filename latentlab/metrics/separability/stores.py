@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from latentlab.distributed import Team
 
 Space = Literal["z", "w"]
-FEWEST_PER_DIMENSION = 4
-"""Kept samples per dimension of the smallest size on a curve."""
+FEWEST_PER_DIMENSION, FEWEST = 4, 100
+"""Kept samples of the smallest size on a curve: per dimension, and at all."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def separability_results(
         spaces: Which; left out, Z, and W too if it is stored and more than normalised Z.
         protocol: This and what else is not named here: see `linear_separability`.
         curve: Also measure with the first half of the samples, the first quarter, and so on, down to four kept samples
-            per dimension.
+            per dimension and 100 in all.
 
     Raises:
         StoreError: the store lacks what is asked for, or holds numbers that are not finite.
@@ -210,7 +210,7 @@ def _curve(store: LatentStore, space: Space, whole: SeparabilityScore, how: How)
     if how.num_keep is not None:
         raise UsageError("a curve over numbers of samples keeps a share of them: leave the number to keep out.")
     found, smaller = [(len(store), whole)], replace(how, permutations=0)
-    fewest = FEWEST_PER_DIMENSION * store.widths[space][0]
+    fewest = max(FEWEST_PER_DIMENSION * store.widths[space][0], FEWEST)
     count = len(store) // 2
     while int(count * how.keep_fraction * (1 - how.held_out)) >= fewest:
         kept, part = _kept(store, how, count), _latents(store, space, how, count)
@@ -231,7 +231,8 @@ def _point(count: int, score: SeparabilityScore, valid: np.ndarray) -> dict[str,
         "ci95": list(interval95(2.0 ** score.resampled[:, valid].sum(axis=1))),
     }
     if score.held_out is not None:
-        point["held_out_score"] = float(2.0 ** np.nansum(score.held_out.entropies[valid]))
+        total = float(2.0 ** score.held_out.entropies[valid].sum())
+        point["held_out_score"] = None if np.isnan(total) else total
     return point
 
 
