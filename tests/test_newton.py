@@ -80,8 +80,8 @@ def test_gradients_vanish_and_say_so():
     slack = np.maximum(0, 1 - signs[:, 0] * (ones @ w))
     gradient = w - 2 * ones.T @ (slack * signs[:, 0])
     first = np.linalg.norm(2 * ones.T @ signs[:, 0])
-    assert np.linalg.norm(gradient) < 1e-6 * first
-    assert found.gradient[0] < 1e-6
+    assert np.linalg.norm(gradient) < 1e-5 * first
+    assert found.gradient[0] < 1e-5
     assert found.converged[0]
 
 
