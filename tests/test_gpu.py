@@ -69,3 +69,17 @@ def test_a_stack_of_classifiers_learns_what_single_ones_do(tmp_path):
     ]
     for name, value in found[0].state_dict().items():
         torch.testing.assert_close(value, found[1].state_dict()[name], rtol=2e-2, atol=2e-3, msg=name)
+
+
+def test_hyperplanes_are_those_of_the_cpu():
+    import numpy as np
+
+    from latentlab.svm import fit_linear_svms
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40_000, 48)).astype(np.float32)
+    labels = x @ rng.normal(size=(48, 5)) + rng.normal(size=(40_000, 5)) > np.linspace(-4, 4, 5)
+    keep = [rng.permutation(40_000)[:30_000] for _ in range(5)]
+    there, here = (fit_linear_svms(x, labels, keep, device=device) for device in ("cuda", "cpu"))
+    assert there.converged.all()
+    assert np.linalg.norm(there.coef - here.coef) < 1e-4 * np.linalg.norm(here.coef)
