@@ -130,15 +130,22 @@ def _send(connection: Connection, function: Any, arguments: tuple[Any, ...]) -> 
     connection.send(function(*arguments))
 
 
-def agreement(folder: Path, space: str, mine: dict[str, Any], peer: dict[str, Any]) -> tuple[float, float]:
-    """Largest relative distance of hyperplanes, and smallest share of equal predictions."""
-    x = np.load(folder / f"{space}.npy")
-    distances, equal = [], []
+def agreement(folder: Path, space: str, mine: dict[str, Any], peer: dict[str, Any]) -> tuple[float, float, list[float]]:
+    """Largest relative distance of hyperplanes, smallest share of equal answers, and by which share of the objective
+    LinearSVC's hyperplanes lie above LatentLab's (float64), for each attribute."""
+    x = np.load(folder / f"{space}.npy").astype(np.float64)
+    labels, keep = problems(folder)
+    distances, equal, above = [], [], []
     for other, attribute in zip(peer["planes"][space], peer["some"], strict=True):
-        plane = mine["planes"][space][attribute]
+        plane, rows = mine["planes"][space][attribute], keep[attribute]
         distances.append(np.linalg.norm(plane - other) / np.linalg.norm(other))
-        equal.append(np.mean((x @ plane[:-1] + plane[-1] > 0) == (x @ other[:-1] + other[-1] > 0)))
-    return max(distances), min(equal)
+        answers = [x @ one[:-1] + one[-1] for one in (plane, other)]
+        equal.append(np.mean((answers[0] > 0) == (answers[1] > 0)))
+        signs = np.where(labels[rows, attribute], 1, -1)
+        losses = [(np.maximum(0, 1 - signs * answer[rows]) ** 2).sum() for answer in answers]
+        objectives = [loss + one @ one / 2 for loss, one in zip(losses, (plane, other), strict=True)]
+        above.append(objectives[1] / objectives[0] - 1)
+    return max(distances), min(equal), above
 
 
 def main() -> None:
@@ -169,11 +176,12 @@ def main() -> None:
         columns = ["space", "LinearSVC", "in threads", "LatentLab", "ratio", "ratio to threads"]
         print_table(columns, rows, title=title)
         for space in SPACES:
-            distance, equal = agreement(folder, space, mine, peer)
+            distance, equal, above = agreement(folder, space, mine, peer)
             each = ", ".join(f"{seconds:.1f}" for seconds in peer["each"][space])
             print(
                 f"{space}: hyperplanes at most {distance:.1e} apart (relative), {100 * equal:.4f} % of answers "
-                f"equal or more; Newton steps {mine['iterations'][space]}; LinearSVC's seconds: {each}"
+                f"equal or more; LinearSVC's objectives above LatentLab's by {', '.join(f'{a:.1e}' for a in above)}; "
+                f"Newton steps {mine['iterations'][space]}; LinearSVC's seconds: {each}"
             )
         print(f"memory beyond libraries: {mine['memory']:.2f} times the latents; LinearSVC {peer['memory']:.2f}")
 
