@@ -1,18 +1,19 @@
 """The score of one latent space: fit, joint tables, entropies, and what they are worth."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latentlab.errors import DataError, DegenerateWarning, UsageError
-from latentlab.metrics.bootstrap import REPLICATES, interval95, weight_blocks
+from latentlab.errors import DataError
+from latentlab.metrics.bootstrap import REPLICATES, interval95
 from latentlab.metrics.entropy import conditional_entropy, entropy
+from latentlab.metrics.separability.checks import check_numbers, usable_rows
+from latentlab.metrics.separability.fits import Fits
 from latentlab.metrics.separability.pruning import SOLVER, Kept, Protocol, prune
+from latentlab.metrics.separability.tables import cells_of, joint_tables, resampled_entropies
 from latentlab.progress import Progress, silent
-from latentlab.randomness import derive_seed
 from latentlab.svm import LinearSVMs, Solver, fit_linear_svms
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ONE_CLASS = "all kept samples are of one class"
 NOT_CONVERGED = "the solver did not converge"
-_ROWS_AT_A_TIME = 16384
 
 
 @dataclass(frozen=True)
@@ -160,40 +160,16 @@ def score_of(
     progress: Progress = silent,
 ) -> SeparabilityScore:
     """As `linear_separability`, of samples that have been pruned; scores of the same `stream` resample alike."""
-    rows = _rows(latents, len(kept.labels))
-    _check(kept, rows.shape[1], held_out=held_out, permutations=permutations, bootstrap=bootstrap)
-    fits = _Fits(kept, held_out=held_out, permutations=permutations, seed=seed)
+    rows = usable_rows(latents, len(kept.labels))
+    check_numbers(kept, rows.shape[1], held_out=held_out, permutations=permutations, bootstrap=bootstrap)
+    fits = Fits(kept, held_out=held_out, permutations=permutations, seed=seed)
     svms = fit_linear_svms(
         rows, fits.labels, fits.rows, solver=solver, seed=seed, device=device, team=team, progress=progress
     )
     return _scored(fits, svms, svms.predict_all(rows), resamples=(bootstrap, seed, stream))
 
 
-class _Fits:
-    """The columns that are fitted: the attributes, then the same without the held-out samples, then shuffled ones.
-
-    Attributes:
-        labels: bool [N, P].
-        rows: Per column, the samples to fit to.
-        tested: int [A, K], which kept samples are held out as a mask, or None.
-    """
-
-    def __init__(self, kept: Kept, *, held_out: float, permutations: int, seed: int) -> None:
-        self.kept, self.fraction, self.permutations = kept, held_out, permutations
-        labels, self.rows = [kept.labels], list(kept.rows)
-        self.tested: np.ndarray | None = None
-        if held_out:
-            chance = _generator(seed, "held out").random(len(kept.labels)) < held_out
-            self.tested = chance[kept.rows]
-            labels.append(kept.labels)
-            self.rows += [rows[~out] for rows, out in zip(kept.rows, self.tested, strict=True)]
-        for number in range(permutations):
-            labels.append(_shuffled(kept, _generator(seed, "permutation", number)))
-            self.rows += list(kept.rows)
-        self.labels = np.concatenate(labels, axis=1)
-
-
-def _scored(fits: _Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple[int, int, str]) -> SeparabilityScore:
+def _scored(fits: Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple[int, int, str]) -> SeparabilityScore:
     """Everything that follows from what the hyperplanes say of the samples, bool [N, P]."""
     kept, count = fits.kept, len(fits.kept.names)
     fitted, converged = svms.fitted[:count], svms.converged[:count]
@@ -204,13 +180,13 @@ def _scored(fits: _Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple
             f"no attribute is valid: for each of the {count}, {' or '.join(reasons)} ({kept.rows.shape[1]} of "
             f"{len(kept.labels)} samples are kept). Sample more images, or check that the classifiers fit the images."
         )
-    cells = _cells(kept, kept.labels, said[:, :count])
+    cells = cells_of(kept, kept.labels, said[:, :count])
     tables = joint_tables(cells)
     parts, tested = [cells], None
     if fits.tested is not None:
-        tested = np.where(fits.tested, _cells(kept, kept.labels, said[:, count : 2 * count]), -1)
+        tested = np.where(fits.tested, cells_of(kept, kept.labels, said[:, count : 2 * count]), -1)
         parts.append(tested)
-    resampled = _resampled(parts, kept, resamples)
+    resampled = resampled_entropies(parts, kept, resamples)
     entropies = conditional_entropy(tables)
     held = None
     if tested is not None:
@@ -232,34 +208,6 @@ def _scored(fits: _Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple
     )
 
 
-def joint_tables(cells: np.ndarray) -> np.ndarray:
-    """Counts [A, 2, 2] of (SVM's answer, label), 0 = present and 1 = absent, from cell numbers [A, K]; -1: left out."""
-    return np.stack([np.bincount(row[row >= 0], minlength=4) for row in cells]).reshape(-1, 2, 2)
-
-
-def _cells(kept: Kept, labels: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Which cell of its joint table every kept sample falls in: 2 * (SVM says absent) + (label is absent), [A, K]."""
-    columns = np.arange(len(kept.names))[:, None]
-    absent, said_absent = ~labels[kept.rows, columns], ~said[kept.rows, columns]
-    one_class = absent.all(axis=1) | ~absent.any(axis=1)
-    said_absent[one_class] = absent[one_class]
-    return (2 * said_absent + absent).astype(np.int8)
-
-
-def _resampled(parts: Sequence[np.ndarray], kept: Kept, resamples: tuple[int, int, str]) -> list[np.ndarray]:
-    """H(Y|X) in bits [replicates, A] of each set of cells: weights [B, N] @ indicators of the cells [N, 4 A]."""
-    count, num_samples, (replicates, seed, stream) = len(kept.rows), len(kept.labels), resamples
-    indicators = np.zeros((num_samples, len(parts), count, 4), np.float32)
-    for part, cells in enumerate(parts):
-        for attribute, found in enumerate(cells):
-            there = found >= 0
-            indicators[kept.rows[attribute, there], part, attribute, found[there]] = 1
-    flat = indicators.reshape(num_samples, -1)
-    blocks = weight_blocks(num_samples, replicates, seed=seed, stream=stream)
-    tables = np.concatenate([weights @ flat for weights in blocks]).reshape(-1, len(parts), count, 2, 2)
-    return list(conditional_entropy(tables).swapaxes(0, 1))
-
-
 def _held_out(fraction: float, cells: np.ndarray, resampled: np.ndarray, usable: np.ndarray) -> HeldOut:
     tables = joint_tables(cells)
     usable = usable & (tables.sum(axis=(1, 2)) > 0)
@@ -275,22 +223,14 @@ def _held_out(fraction: float, cells: np.ndarray, resampled: np.ndarray, usable:
     )
 
 
-def _permuted(fits: _Fits, said: np.ndarray, valid: np.ndarray) -> tuple[float, ...]:
+def _permuted(fits: Fits, said: np.ndarray, valid: np.ndarray) -> tuple[float, ...]:
     count = len(fits.kept.names)
     scores = []
     for number in range(fits.permutations):
         columns = slice(fits.labels.shape[1] - count * (fits.permutations - number), None)
         labels, answers = fits.labels[:, columns][:, :count], said[:, columns][:, :count]
-        scores.append(_total(conditional_entropy(joint_tables(_cells(fits.kept, labels, answers)))[valid]))
+        scores.append(_total(conditional_entropy(joint_tables(cells_of(fits.kept, labels, answers)))[valid]))
     return tuple(scores)
-
-
-def _shuffled(kept: Kept, generator: np.random.Generator) -> np.ndarray:
-    """Labels with those of each attribute's kept samples shuffled among them."""
-    labels = kept.labels.copy()
-    for attribute, rows in enumerate(kept.rows):
-        labels[rows, attribute] = generator.permutation(kept.labels[rows, attribute])
-    return labels
 
 
 def _attribute_rows(
@@ -337,52 +277,3 @@ def _total(entropies: np.ndarray) -> Any:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _generator(seed: int, *what: str | int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(derive_seed(seed, "separability", *what)))
-
-
-def _rows(latents: "np.ndarray | Rows", expected: int) -> "np.ndarray | Rows":
-    """The latents, after checking that they can be used."""
-    if len(latents.shape) != 2 or latents.shape[0] != expected:
-        raise DataError(
-            f"latents have the shape {list(latents.shape)} and there are logits of {expected} samples; "
-            "they must be [N, D] and [N, A] of the same N."
-        )
-    low, high = np.full(latents.shape[1], np.inf), np.full(latents.shape[1], -np.inf)
-    for start in range(0, expected, _ROWS_AT_A_TIME):
-        block = np.asarray(latents[slice(start, start + _ROWS_AT_A_TIME)])
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            raise DataError(f"latents are not finite (NaN or infinity), first in row {start + int(np.argmin(finite))}.")
-        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    _warn_of_constants(np.flatnonzero(low == high), latents.shape[1])
-    return latents
-
-
-def _warn_of_constants(constant: np.ndarray, dims: int) -> None:
-    if len(constant) == dims:
-        raise DataError("all latents are the same, so nothing can be told from them: check how they were sampled.")
-    if len(constant):
-        some = ", ".join(map(str, constant[:10])) + (", ..." if len(constant) > 10 else "")
-        warnings.warn(
-            f"{len(constant)} of the latents' {dims} columns are constant and say nothing: {some}.",
-            DegenerateWarning,
-            stacklevel=4,
-        )
-
-
-def _check(kept: Kept, dims: int, *, held_out: float, permutations: int, bootstrap: int) -> None:
-    if not 0 <= held_out < 1:
-        raise UsageError(f"held_out is {held_out}; it must be at least 0 (no samples) and below 1, such as 0.2.")
-    if permutations < 0 or bootstrap < 1:
-        raise UsageError(f"permutations is {permutations} (at least 0) and bootstrap {bootstrap} (at least 1).")
-    count = int(kept.rows.shape[1] * (1 - held_out))
-    if count <= dims:
-        fitted = " are left to fit to" if held_out else " are kept per attribute"
-        raise DataError(
-            f"{count} of {len(kept.labels)} samples{fitted}, and the latents have {dims} dimensions: a hyperplane can "
-            f"tell any labels of so few apart, and the score would be 1 whatever they mean. Sample more than "
-            f"{2 * dims} (published numbers: 200,000), or keep a larger share."
-        )

@@ -1,0 +1,65 @@
+"""Latents that can be used, and enough of them."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latentlab.errors import DataError, DegenerateWarning, UsageError
+from latentlab.metrics.separability.pruning import Kept
+
+if TYPE_CHECKING:
+    from latentlab.newton import Rows
+
+_ROWS_AT_A_TIME = 16384
+
+
+def usable_rows(latents: "np.ndarray | Rows", expected: int) -> "np.ndarray | Rows":
+    """The latents, after checking that they can be used."""
+    if len(latents.shape) != 2 or latents.shape[0] != expected:
+        raise DataError(
+            f"latents have the shape {list(latents.shape)} and there are logits of {expected} samples; "
+            "they must be [N, D] and [N, A] of the same N."
+        )
+    low, high = np.full(latents.shape[1], np.inf), np.full(latents.shape[1], -np.inf)
+    for start in range(0, expected, _ROWS_AT_A_TIME):
+        block = np.asarray(latents[slice(start, start + _ROWS_AT_A_TIME)])
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise DataError(f"latents are not finite (NaN or infinity), first in row {start + int(np.argmin(finite))}.")
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+    _warn_of_constants(np.flatnonzero(low == high), latents.shape[1])
+    return latents
+
+
+def _warn_of_constants(constant: np.ndarray, dims: int) -> None:
+    if len(constant) == dims:
+        raise DataError("all latents are the same, so nothing can be told from them: check how they were sampled.")
+    if len(constant):
+        some = ", ".join(map(str, constant[:10])) + (", ..." if len(constant) > 10 else "")
+        warnings.warn(
+            f"{len(constant)} of the latents' {dims} columns are constant and say nothing: {some}.",
+            DegenerateWarning,
+            stacklevel=4,
+        )
+
+
+def check_numbers(kept: Kept, dims: int, *, held_out: float, permutations: int, bootstrap: int) -> None:
+    """Refuse arguments out of range, and samples that any hyperplane can tell apart.
+
+    Raises:
+        UsageError: an argument is out of range.
+        DataError: there are not more samples to fit to than dimensions.
+    """
+    if not 0 <= held_out < 1:
+        raise UsageError(f"held_out is {held_out}; it must be at least 0 (no samples) and below 1, such as 0.2.")
+    if permutations < 0 or bootstrap < 1:
+        raise UsageError(f"permutations is {permutations} (at least 0) and bootstrap {bootstrap} (at least 1).")
+    count = int(kept.rows.shape[1] * (1 - held_out))
+    if count <= dims:
+        fitted = " are left to fit to" if held_out else " are kept per attribute"
+        raise DataError(
+            f"{count} of {len(kept.labels)} samples{fitted}, and the latents have {dims} dimensions: a hyperplane can "
+            f"tell any labels of so few apart, and the score would be 1 whatever they mean. Sample more than "
+            f"{2 * dims} (published numbers: 200,000), or keep a larger share."
+        )
