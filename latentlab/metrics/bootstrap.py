@@ -14,6 +14,7 @@ from latentlab.randomness import derive_seed
 
 REPLICATES = 1000
 _WEIGHTS_AT_A_TIME = 4_000_000
+_ROWS_AT_A_TIME = 8192
 
 
 def rng(seed: int, stream: str) -> np.random.Generator:
@@ -32,6 +33,18 @@ def weight_blocks(count: int, replicates: int, *, seed: int, stream: str) -> Ite
     for start in range(0, replicates, block):
         size = (min(block, replicates - start), count)
         yield table[generator.integers(2**16, size=size, dtype=np.uint16)]
+
+
+def weights_by_rows(count: int, replicates: int, *, seed: int, stream: str) -> Iterator[tuple[slice, np.ndarray]]:
+    """The same by rows, for sums over samples in bounded memory: some rows, weights float32 [replicates, rows].
+
+    A sample's weights depend on its number alone, not on how many samples there are.
+    """
+    table = _poisson_table()
+    for start in range(0, count, _ROWS_AT_A_TIME):
+        rows = slice(start, min(start + _ROWS_AT_A_TIME, count))
+        draws = rng(seed, f"{stream}/{start}").integers(2**16, size=(rows.stop - start, replicates), dtype=np.uint16)
+        yield rows, table[draws].T
 
 
 @functools.cache

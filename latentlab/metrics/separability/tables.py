@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latentlab.metrics.bootstrap import weight_blocks
+from latentlab.metrics.bootstrap import weights_by_rows
 from latentlab.metrics.entropy import conditional_entropy
 from latentlab.metrics.separability.pruning import Kept
 
@@ -24,14 +24,19 @@ def cells_of(kept: Kept, labels: np.ndarray, said: np.ndarray) -> np.ndarray:
 
 
 def resampled_entropies(parts: Sequence[np.ndarray], kept: Kept, resamples: tuple[int, int, str]) -> list[np.ndarray]:
-    """H(Y|X) in bits [replicates, A] of each set of cells: weights [B, N] @ indicators of the cells [N, 4 A]."""
+    """H(Y|X) in bits [replicates, A] of each set of cells: weights [B, N] @ indicators of the cells [N, 4 A].
+
+    Args:
+        parts: Sets of cells [A, K] as of `cells_of`, resampled together.
+        kept: Whose cells they are.
+        resamples: How many, the seed, and the name of the stream of random numbers.
+    """
     count, num_samples, (replicates, seed, stream) = len(kept.rows), len(kept.labels), resamples
-    indicators = np.zeros((num_samples, len(parts), count, 4), np.float32)
+    by_row = np.full((num_samples, len(parts), count), -1, np.int8)
     for part, cells in enumerate(parts):
-        for attribute, found in enumerate(cells):
-            there = found >= 0
-            indicators[kept.rows[attribute, there], part, attribute, found[there]] = 1
-    flat = indicators.reshape(num_samples, -1)
-    blocks = weight_blocks(num_samples, replicates, seed=seed, stream=stream)
-    tables = np.concatenate([weights @ flat for weights in blocks]).reshape(-1, len(parts), count, 2, 2)
-    return list(conditional_entropy(tables).swapaxes(0, 1))
+        by_row[kept.rows, part, np.arange(count)[:, None]] = cells
+    tables = np.zeros((replicates, len(parts) * count * 4))
+    for rows, weights in weights_by_rows(num_samples, replicates, seed=seed, stream=stream):
+        indicators = (by_row[rows].reshape(len(by_row[rows]), -1, 1) == np.arange(4, dtype=np.int8)).astype(np.float32)
+        tables += weights @ indicators.reshape(len(indicators), -1)
+    return list(conditional_entropy(tables.reshape(replicates, len(parts), count, 2, 2)).swapaxes(0, 1))
