@@ -40,6 +40,8 @@ _CHANGED = 0.3  # of the active rows, after which a preconditioner is made anew
 _SLOW_CG = 5  # conjugate-gradient steps, after which it is made anew, too
 _MOST_MEMORY = 2**28  # bytes of preconditioners, and of gathered rows
 _MOST_STEPS = 12  # of a line search
+_SMALL_MEAN = 0.1  # of the root mean square of every feature: then means are left on
+_STILL = 0.5  # of the distance before; a column that comes no nearer than this goes on in float64
 _FEW = 4  # conjugate gradients end when at most 1 / _FEW of the columns would go on
 _ROUGH_SHARE, _ROUGH_STEPS, _ROUGH_ROWS = 4, 4, 16
 """Begin with steps on a share 1 / 4 of the blocks, where that has at least 16 rows per dimension for every column."""
@@ -125,8 +127,10 @@ class _Problem:
         starts = range(0, x.shape[0], size)
         self.blocks = [slice(start, min(start + size, x.shape[0])) for start in starts][team.rank :: team.size]
         self.held: dict[int, Tensor] = {}
+        self.mean = torch.zeros(self.dims, device=device)
         if _fits(sum(rows.stop - rows.start for rows in self.blocks) * self.dims * 4, device):
             self.held = {rows.start: self.block(rows) for rows in self.blocks}
+        self._centre(x.shape[0])
         self.signs = torch.from_numpy(np.ascontiguousarray(signs, np.int8)).to(device)
         self.active = self.signs != 0
         draws = np.random.Generator(np.random.Philox(0)).random(x.shape[0], np.float32)
@@ -134,10 +138,26 @@ class _Problem:
         self.workers = torch.get_num_threads() if device.type == "cpu" else 1
 
     def block(self, rows: slice) -> Tensor:
-        """float32 [n, D], on the device."""
+        """Features less their means, float32 [n, D], on the device."""
         if rows.start in self.held:
             return self.held[rows.start]
-        return torch.from_numpy(np.ascontiguousarray(self.x[rows], np.float32)).to(self.device)
+        found = torch.from_numpy(np.ascontiguousarray(self.x[rows], np.float32)).to(self.device)
+        return found - self.mean if self.mean.any() else found
+
+    def _centre(self, num_rows: int) -> None:
+        """Take the means off, unless they are small beside the spread; else they would eat up float32's digits."""
+
+        def of(rows: slice) -> Tensor:
+            x = self.block(rows)
+            return torch.stack([x.sum(0, dtype=torch.float64), x.square().sum(0, dtype=torch.float64)])
+
+        sums = self.total([of(rows) for rows in self.blocks], (2, self.dims)) / num_rows
+        _check_finite(sums)
+        if bool((sums[0] ** 2 > _SMALL_MEAN**2 * sums[1]).any()):
+            mean = sums[0].float()
+            for start in self.held:
+                self.held[start] = self.held[start] - mean
+            self.mean = mean
 
     @contextmanager
     def thinned(self) -> Iterator[None]:
@@ -145,8 +165,10 @@ class _Problem:
         everything = self.blocks
         size = _BLOCK[self.device.type]
         self.blocks = [rows for rows in everything if rows.start // size % _ROUGH_SHARE == 0]
-        yield
-        self.blocks = everything
+        try:
+            yield
+        finally:
+            self.blocks = everything
 
     def mapped(self, function: Callable[[Any], Made], items: Sequence[Any]) -> list[Made]:
         """The function of all items, in order; on a CPU one thread each."""
@@ -163,28 +185,28 @@ class _Problem:
         self.team.add([whole])
         return whole
 
-    def gradient(self, weights: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(self, weights: Tensor, columns: Tensor, *, kind: torch.dtype) -> tuple[Tensor, Tensor]:
         """sum_i r_i y_i x_i with r_i = max(0, 1 - y_i w.x_i), [p, D + 1], and how many rows are active (r_i > 0), [p].
 
-        Remembers which rows are active.
+        Computes in float32 or float64, and remembers which rows are active.
         """
-        normals, offsets = _single(weights)
+        normals, offsets = _parts(weights, kind)
 
         def of(rows: slice) -> Tensor:
-            x, y = self.block(rows), self.signs[rows][:, columns].float()
+            x, y = self.block(rows).to(kind), self.signs[rows][:, columns].to(kind)
             residuals = torch.addmm(offsets, x, normals).mul_(y)
             residuals = torch.sub(y.abs(), residuals).clamp_(min=0)  # 0 where y is 0
             active = residuals > 0
             self.active[rows].index_copy_(1, columns, active)
             residuals *= y
-            return torch.cat([residuals.t() @ x, residuals.sum(0)[:, None], active.sum(0)[:, None].float()], 1)
+            return torch.cat([residuals.t() @ x, residuals.sum(0)[:, None], active.sum(0)[:, None].to(kind)], 1)
 
         found = self.total(self.mapped(of, self.blocks), (len(columns), self.dims + 2))
         return found[:, :-1], found[:, -1]
 
     def curvature(self, directions: Tensor, columns: Tensor) -> Tensor:
         """X_S' X_S d for the active rows S of each column, [p, D + 1]."""
-        normals, offsets = _single(directions)
+        normals, offsets = _parts(directions, torch.float32)
 
         def of(rows: slice) -> Tensor:
             x = self.block(rows)
@@ -193,19 +215,39 @@ class _Problem:
 
         return self.total(self.mapped(of, self.blocks), (len(columns), self.dims + 1))
 
-    def inverses(self, columns: Tensor, counts: Tensor, c: float) -> Tensor:
-        """(I + 2 C X_S' X_S)^-1, float64 [p, D + 1, D + 1], estimated from a draw of the active rows S."""
+    def inverses(self, columns: Tensor, counts: Tensor, c: float, *, kind: torch.dtype) -> Tensor:
+        """(R + 2 C X_S' X_S)^-1, float64 [p, D + 1, D + 1], estimated from a draw of the active rows S.
+
+        R is the penalty's part; products are in float32 or float64.
+        """
         most = max(_SKETCH_ROWS, 4 * self.dims)
         at_once = max(1, _MOST_MEMORY // (4 * most * self.dims))
         parts = []
         for start in range(0, len(columns), at_once):
             some = columns[start : start + at_once]
-            grams = torch.stack(self.mapped(_gram, self._drawn(some, most / counts[start : start + at_once])))
+            drawn = self._drawn(some, most / counts[start : start + at_once])
+            grams = torch.stack(self.mapped(lambda parts: _gram(parts, kind), drawn))
             self.team.add([grams])
             _check_finite(grams)
             scales = 2 * c * counts[start : start + at_once] / grams[:, -1, -1].clamp(min=1)
-            parts += self.mapped(_inverse, list(grams * scales[:, None, None]))
+            hessians = grams * scales[:, None, None] + self.penalty(torch.eye(self.dims + 1).to(grams))
+            parts += self.mapped(lambda hessian: _inverse(hessian, kind), list(hessians))
         return torch.stack(parts)
+
+    def penalty(self, weights: Tensor) -> Tensor:
+        """Derivative of |w|^2 / 2 + b^2 / 2, [..., D + 1]; the offset here is b + mean . w."""
+        mean = self.mean.double()
+        offset = weights[..., -1] - weights[..., :-1] @ mean
+        return torch.cat([weights[..., :-1] - offset[..., None] * mean, offset[..., None]], -1)
+
+    def length(self, gradients: Tensor) -> Tensor:
+        """|gradient| by weights and intercept of features with their means, [p]."""
+        by_weights = gradients[:, :-1] + gradients[:, -1:] * self.mean.double()
+        return torch.cat([by_weights, gradients[:, -1:]], 1).norm(dim=1)
+
+    def intercepts(self, weights: Tensor) -> Tensor:
+        """b for features with their means, [p]."""
+        return weights[:, -1] - weights[:, :-1] @ self.mean.double()
 
     def _drawn(self, columns: Tensor, shares: Tensor) -> list[list[Tensor]]:
         """For each column a share of its active rows (of this process), block by block, [n, D] each."""
@@ -246,22 +288,33 @@ class _State:
         self.fewest = int(kept[self.live].min()) if len(self.live) else 0
         self.weights = torch.zeros(columns, problem.dims + 1, dtype=torch.float64, device=device)
         self.gradients, self.counts = torch.zeros_like(self.weights), torch.zeros_like(self.weights[:, 0])
+        self.exact = torch.zeros(columns, dtype=torch.bool, device=device)
         self.look(self.weights[self.live], self.live)
-        self.start = self.gradients.norm(dim=1)
+        self.start = problem.length(self.gradients)
         self.goal = TOLERANCE * rarer / kept.clamp(min=1) * self.start
         self.inverses: dict[int, Tensor] = {}
         self.counts_then = torch.zeros_like(self.counts)
         self.cg = torch.full((columns,), MOST_CG, device=device)
         self.forcing = torch.full_like(self.counts, 0.3)
         self.iterations = torch.zeros(columns, dtype=torch.long, device=device)
-        self.converged = torch.zeros(columns, dtype=torch.bool, device=device)
+        self.converged = (rarer > 0) & (self.start == 0)  # the optimum is 0
+        self.live = everyone[(rarer > 0) & ~self.converged]
+        self.distance = torch.full_like(self.counts, math.inf)
 
     def look(self, weights: Tensor, columns: Tensor) -> None:
         """Put columns at these weights: their gradients and active rows."""
-        sums, counts = self.problem.gradient(weights, columns)
-        self.weights[columns], self.counts[columns] = weights, counts
-        self.gradients[columns] = weights - 2 * self.c * sums
+        self.weights[columns] = weights
+        for some, kind in self._by_kind(columns):
+            sums, self.counts[some] = self.problem.gradient(self.weights[some], some, kind=kind)
+            self.gradients[some] = self.problem.penalty(self.weights[some]) - 2 * self.c * sums
         _check_finite(self.gradients[columns])
+
+    def _by_kind(self, columns: Tensor) -> Iterator[tuple[Tensor, torch.dtype]]:
+        """The columns that float32 does for, and those that need float64."""
+        for exact, kind in ((False, torch.float32), (True, torch.float64)):
+            some = columns[self.exact[columns] == exact]
+            if len(some):
+                yield some, kind
 
     def advance(self) -> None:
         """One Newton step of all live columns."""
@@ -275,10 +328,10 @@ class _State:
         live = self.live
         changed = (self.counts[live] - self.counts_then[live]).abs() > _CHANGED * self.counts_then[live]
         old = live[changed | (self.cg[live] > _SLOW_CG)]
-        if len(old):
-            found = self.problem.inverses(old, self.counts[old].clamp(min=1), self.c)
-            self.inverses |= dict(zip(old.tolist(), found, strict=True))
-            self.counts_then[old] = self.counts[old]
+        for some, kind in self._by_kind(old):
+            found = self.problem.inverses(some, self.counts[some].clamp(min=1), self.c, kind=kind)
+            self.inverses |= dict(zip(some.tolist(), found, strict=True))
+            self.counts_then[some] = self.counts[some]
 
     def _preconditioned(self, vectors: Tensor, columns: Tensor) -> Tensor:
         rows = [self.inverses[column] @ vector for column, vector in zip(columns.tolist(), vectors, strict=True)]
@@ -294,7 +347,7 @@ class _State:
         self.cg[live] = 0
         for _ in range(MOST_CG):
             d = direction[left]
-            product = d + 2 * self.c * self.problem.curvature(d, live[left])
+            product = self.problem.penalty(d) + 2 * self.c * self.problem.curvature(d, live[left])
             along = size[left] / (d * product).sum(1)
             step[left] += along[:, None] * d
             residual[left] -= along[:, None] * product
@@ -331,11 +384,18 @@ class _State:
         self.forcing[live] = (after / before).clamp(min=0).sqrt().clamp(0.1, 0.3)
 
     def leave(self) -> None:
-        """Let the columns go that have converged or will not."""
+        """Let the columns go that have converged or will not; those that stand still go on in float64."""
         live = self.live
         distance = self._preconditioned(self.gradients[live], live).norm(dim=1)
+        still = distance > _STILL * self.distance[live]
+        self.distance[live] = distance
         close = distance <= CLOSE * self.weights[live].norm(dim=1)
-        self.converged[live] = close & (self.gradients[live].norm(dim=1) <= self.goal[live])
+        fulfilled = self.problem.length(self.gradients[live]) <= self.goal[live]
+        self.converged[live] = close & fulfilled
+        anew = live[still & fulfilled & ~close & ~self.exact[live]]
+        if len(anew):
+            self.exact[anew], self.counts_then[anew] = True, 0
+            self.look(self.weights[anew], anew)
         gone = self.converged[live] | (self.iterations[live] >= MAX_ITER)
         for column in live[gone].tolist():
             del self.inverses[column]
@@ -343,8 +403,9 @@ class _State:
 
     def solution(self) -> Solution:
         """As arrays."""
-        share = self.gradients.norm(dim=1) / self.start.clamp(min=torch.finfo(torch.float64).tiny)
-        found = (self.weights, self.converged, self.iterations, share)
+        share = self.problem.length(self.gradients) / self.start.clamp(min=torch.finfo(torch.float64).tiny)
+        weights = torch.cat([self.weights[:, :-1], self.problem.intercepts(self.weights)[:, None]], 1)
+        found = (weights, self.converged, self.iterations, share)
         return Solution(*(tensor.cpu().numpy() for tensor in found))
 
 
@@ -356,27 +417,26 @@ def _next(low: Tensor, high: Tensor, slope_low: Tensor, slope_high: Tensor) -> T
     return torch.where(high.isinf(), 2 * low, inside)
 
 
-def _gram(parts: Sequence[Tensor]) -> Tensor:
+def _gram(parts: Sequence[Tensor], kind: torch.dtype) -> Tensor:
     """X' X of rows with a last feature of 1, float64 [D + 1, D + 1]."""
-    rows = torch.cat(list(parts))
+    rows = torch.cat(list(parts)).to(kind)
     sums = torch.cat([rows.sum(0), rows.new_full((1,), len(rows))])
     products = torch.cat([rows.t() @ rows, sums[None, :-1]])
     return torch.cat([products, sums[:, None]], 1).double()
 
 
-def _inverse(gram: Tensor) -> Tensor:
-    """(I + gram)^-1; the diagonal is scaled to 1 first, and raised where float32 rounding could make it indefinite."""
-    hessian = gram + torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+def _inverse(hessian: Tensor, kind: torch.dtype) -> Tensor:
+    """The inverse; the diagonal is scaled to 1 first, and raised by what rounding could make indefinite."""
     scale = hessian.diagonal().rsqrt()
     scaled = hessian * scale * scale[:, None]
-    scaled.diagonal().add_(1e-6)
+    scaled.diagonal().add_(1e-6 if kind == torch.float32 else 1e-13)
     return torch.cholesky_inverse(torch.linalg.cholesky(scaled)) * scale * scale[:, None]
 
 
-def _single(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """float32 normals [D, p] and offsets [p]."""
-    single = weights.float()
-    return single[:, :-1].t().contiguous(), single[:, -1].contiguous()
+def _parts(weights: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Normals [D, p] and offsets [p]."""
+    cast = weights.to(kind)
+    return cast[:, :-1].t().contiguous(), cast[:, -1].contiguous()
 
 
 def _check_finite(sums: Tensor) -> None:

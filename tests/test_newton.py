@@ -26,8 +26,13 @@ def data(name):
         x[:, 3] *= 1000
     if name == "correlated":
         x = (x @ (rng.normal(size=(DIMS, DIMS)) * np.logspace(0, -2, DIMS))).astype(np.float32)
+    if name == "wide spectrum":
+        x = ((x * np.logspace(0, -3, DIMS)) @ np.linalg.qr(rng.normal(size=(DIMS, DIMS)))[0]).astype(np.float32)
+        x += 2
     if name == "far from the origin":
-        x += 30
+        x += 300
+    if name == "dependent":
+        x[:, DIMS // 2 :] = 3 * x[:, : DIMS // 2]
     if name == "separable":
         wide = np.abs(told) > 0.3
         return x[wide], told[wide] > 0
@@ -47,8 +52,8 @@ def planes(x, labels, **how):
 @pytest.mark.parametrize(
     "name",
     [
-        "well-conditioned", "ill-conditioned", "unbalanced", "separable", "correlated", "far from the origin",
-        "meaningless",
+        "well-conditioned", "ill-conditioned", "unbalanced", "separable", "correlated", "wide spectrum",
+        "far from the origin", "dependent", "meaningless",
     ],
 )  # fmt: skip
 def test_hyperplanes_are_those_of_linear_svc(name):
@@ -85,8 +90,30 @@ def test_gradients_vanish_and_say_so():
     assert found.converged[0]
 
 
+def test_labels_whose_best_hyperplane_is_none():
+    """Balanced labels at the corners of a square: the gradient at 0 is 0, for others it is not."""
+    x = np.tile(np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32), (100, 1))
+    labels = np.stack([x[:, 0] * x[:, 1] > 0, x[:, 0] > 0], axis=1)
+    svms = fit_linear_svms(x, labels, [np.arange(400)] * 2)
+    assert svms.fitted.all()
+    assert svms.converged.all()
+    assert not svms.coef[0].any()
+    assert svms.coef[1, 0] > 0.5
+
+
+def test_attributes_are_solved_in_batches(monkeypatch):
+    x, labels = data("unbalanced")
+    shares = np.linspace(0.1, 0.9, 7)
+    labels = x[:, :1] + 0.5 * x[:, 1:2] > np.quantile(x[:, 0], shares)
+    whole = fit_linear_svms(x, labels, [np.arange(ROWS)] * 7)
+    monkeypatch.setattr(newton, "_MOST_MEMORY", 2 * 8 * (DIMS + 1) ** 2)
+    parts = fit_linear_svms(x, labels, [np.arange(ROWS)] * 7)
+    assert parts.converged.all()
+    np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-4)
+
+
 def test_attributes_do_not_disturb_each_other():
-    """Each has its own rows, of which another may have none, few or all; more than one batch of columns, too."""
+    """Each has its own rows, of which another may have none, few or all."""
     x, labels = data("well-conditioned")
     rng = np.random.default_rng(1)
     flipped = np.stack([labels, ~labels, labels ^ (rng.random(ROWS) < 0.2), np.ones(ROWS, bool)], axis=1)
