@@ -188,6 +188,43 @@ def test_held_out_samples_show_what_fitting_alone_makes():
     assert all(row["held_out_accuracy"] < row["accuracy"] for row in score.attributes)
 
 
+@pytest.mark.parametrize("protocol", ["latentlab", "stylegan"])
+def test_held_out_scores_that_do_not_exist_are_none(protocol):
+    """A share so small that nothing is held out, or only samples of one class."""
+    latents, logits = problem(noise=1)
+    score = linear_separability(latents, logits, protocol=protocol, held_out=1e-9, bootstrap=50).held_out
+    assert (score.score, score.ci95, score.fitted_score, score.num_valid) == (None, None, None, 0)
+    logits[:, 0] = 5 + np.arange(2000)
+    logits[:2, 0] *= -1000  # two samples without the attribute, among the most confident
+    score = linear_separability(latents, logits, protocol=protocol, held_out=0.2, bootstrap=50, seed=1).held_out
+    assert np.isnan(score.entropies[0]) == (protocol == "latentlab")
+    assert score.num_valid == (2 if protocol == "latentlab" else 3)
+
+
+def test_held_out_counts_what_did_not_converge_as_the_official_protocol_does():
+    rng = np.random.default_rng(0)
+    latents, logits = rng.normal(size=(400, 20)) * 100, rng.normal(size=(400, 2))
+    how = {"protocol": "stylegan", "solver": "liblinear-dual", "held_out": 0.3, "bootstrap": 50}
+    found = linear_separability(latents, logits, **how).held_out
+    assert found.num_valid == 2
+    assert found.score > 3
+
+
+def test_refits_count_how_hyperplanes_vary():
+    """With few samples per dimension the spread of scores over independent samples is what the refits say, not less."""
+    scores, fixed, refitted = [], [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        latents = rng.normal(size=(1200, 40))
+        logits = latents @ np.random.default_rng(99).normal(size=(40, 4)) + 8 * rng.normal(size=(1200, 4))
+        score = linear_separability(latents, logits, refits=10, bootstrap=100)
+        scores.append(np.log2(score.score))
+        fixed.append(np.ptp(np.log2(score.ci95)) / 3.92)
+        refitted.append(np.ptp(np.log2(score.ci95_of_refits)) / 4.52)
+    assert np.mean(fixed) < 0.75 * np.mean(refitted)
+    assert 0.6 < np.std(scores, ddof=1) / np.mean(refitted) < 1.6
+
+
 def test_held_out_samples_of_what_is_separable_are_told_right():
     score = linear_separability(*problem(), held_out=0.2, permutations=1)
     assert score.held_out.score == pytest.approx(1, abs=0.1)
@@ -242,7 +279,7 @@ def test_a_difference_of_representations_is_larger_than_chance(tmp_path):
     assert w.p_value < 0.02
     assert w.scores[0] / w.scores[1] == pytest.approx(w.ratio)
     assert [row.difference < 0 for row in w.attributes] == [True] * 3
-    assert not w.same_classifiers  # files of other tools do not say who labelled
+    assert w.same_classifiers is None  # files of other tools do not say who labelled
 
 
 def test_other_samples_of_the_same_generator_differ_by_chance(tmp_path):
@@ -253,6 +290,17 @@ def test_other_samples_of_the_same_generator_differ_by_chance(tmp_path):
     assert not z.larger_than_chance
     assert z.ci95[0] < z.ratio < z.ci95[1]
     assert z.p_value > 0.05
+
+
+def test_few_samples_per_dimension_need_refits_for_a_verdict(tmp_path):
+    latents, logits = problem(800, 10, noise=1)
+    worse = {"z": latents[:, :5], "logits": logits}
+    (fixed,) = compared(tmp_path, {"z": latents, "logits": logits}, worse, refits=0)
+    assert fixed.larger_than_chance is None
+    (refitted,) = compared(tmp_path, {"z": latents, "logits": logits}, worse)
+    assert refitted.larger_than_chance
+    assert refitted.protocol["refits"] == 10
+    assert refitted.ratio == pytest.approx(fixed.ratio)
 
 
 def test_of_a_larger_store_the_first_samples_are_compared(tmp_path):
@@ -284,9 +332,10 @@ def test_stores_without_a_common_valid_attribute_cannot_be_compared(tmp_path):
         ({"attributes": ["one", "two", "one"]}, DataError, "named more than once: one"),
         ({"held_out": 1.0}, UsageError, "held_out is 1.0"),
         ({"permutations": -1}, UsageError, "permutations is -1"),
+        ({"refits": 3}, UsageError, "refits is 3; it must be 0 for none, or from 5 to 100"),
         ({"solver": "sgd"}, UsageError, "solver is 'sgd'"),
         ({"num_keep": 4}, DataError, "4 of 2000 samples are kept per attribute, and the latents have 4 dimensions"),
-        ({"num_keep": 8, "held_out": 0.5}, DataError, "4 of 2000 samples are left to fit to"),
+        ({"num_keep": 8, "held_out": 0.5}, DataError, "about 4 are left to fit to when 0.5 are held out"),
     ],
 )
 def test_wrong_arguments_are_named(change, error, message):
@@ -338,7 +387,7 @@ def test_results_of_a_store_carry_their_protocol(tmp_path):
     assert z.protocol["classifiers"]["sha256"] == "unknown"
     assert set(z.details["attributes"][0]) == {
         "name", "valid", "reason", "conditional_entropy_bits", "ci95", "entropy_bits", "accuracy", "share_positive",
-        "converged", "iterations", "information",
+        "converged", "iterations", "information", "num_rarer",
     }  # fmt: skip
     assert z.model_validate_json(z.model_dump_json()) == z
 

@@ -1,5 +1,6 @@
 """`latentlab separability`: how well hyperplanes in Z and W tell the attributes apart; whether two stores differ."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -52,8 +53,18 @@ def separability(
         float, typer.Option(help="Share of the samples to measure on hyperplanes fitted to the rest, such as 0.2.")
     ] = 0.0,
     permutations: Annotated[
-        int, typer.Option(help="How often to fit to shuffled labels, for the score that means nothing.", min=0)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="How often to fit to shuffled labels, for the score that means nothing; 1 if left out.", min=0
+        ),
+    ] = None,
+    refits: Annotated[
+        int | None,
+        typer.Option(
+            help="Groups of samples to fit without, for intervals that count how hyperplanes vary; left out, 0 for one "
+            "store and 10 for two."
+        ),
+    ] = None,
     curve: Annotated[
         bool, typer.Option("--curve", help="Also measure with a half, a quarter, ... of samples.")
     ] = False,
@@ -65,7 +76,7 @@ def separability(
     """Measure linear separability: exp of the summed entropies H(Y|X); 1 is perfect, lower is better.
 
     Results are appended to results.jsonl beside the store. Of two stores it is said whether they differ by more than
-    chance, and nothing is written. Under torchrun, processes share the rows.
+    chance, and nothing is written. Under torchrun, processes share the rows of one store.
 
     \b
     Example:
@@ -80,12 +91,17 @@ def separability(
     spaces: tuple[Literal["z", "w"], ...] | None = None if space == "both" else (space,)
     asked = {"spaces": spaces, "protocol": protocol, "solver": solver, "num_keep": num_keep, "seed": seed}
     if len(stores) == 2:
-        if held_out or curve or results:
-            raise UsageError("--held-out, --curve and --results go with one store; two are only compared.")
-        _compare(stores, asked | {"device": where}, as_json=as_json)
+        if held_out or curve or results or permutations is not None:
+            raise UsageError(
+                "--held-out, --permutations, --curve and --results go with one store; two are only compared."
+            )
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UsageError("two stores are compared by one process: leave torchrun out.")
+        _compare(stores, asked | {"device": where, "refits": 10 if refits is None else refits}, as_json=as_json)
         return
     with joined(where) as team:
-        more = {"held_out": held_out, "permutations": permutations, "curve": curve, "device": where, "team": team}
+        more: dict[str, Any] = {"held_out": held_out, "permutations": 1 if permutations is None else permutations}
+        more |= {"refits": refits or 0, "curve": curve, "device": where, "team": team}
         measured = _measure(stores[0], asked | more, shown=team.leads)
         if team.leads:
             _report(measured, results or stores[0].parent / "results.jsonl", as_json=as_json)
@@ -147,12 +163,16 @@ def _print(measured: list["MetricResult"]) -> None:
         print_table(columns, rows, title=f"{space}, entropies in bits, {result.network.name}")
         for reason in sorted({row["reason"] for row in attributes if row["reason"]}):
             print(f"{space}: {', '.join(row['name'] for row in attributes if row['reason'] == reason)}: {reason}.")
+        few = [row for row in attributes if row["valid"] and 0 < row["num_rarer"] <= result.details["num_dims"]]
+        if few:
+            named = ", ".join(f"{row['name']} ({row['num_rarer']})" for row in few)
+            print(f"{space}: no more samples of the rarer class than dimensions, so separable in any case: {named}.")
     for result in measured:
         _print_score(result)
     _print_ratio(measured[-1].details.get("ratio_z_over_w"))
     for result in measured:
         _print_curve(result)
-    _print_protocol(measured[0])
+    _print_protocol(measured)
 
 
 def _print_score(result: "MetricResult") -> None:
@@ -162,13 +182,19 @@ def _print_score(result: "MetricResult") -> None:
 
     details = result.details
     total, valid = len(details["attributes"]), details["num_valid"]
-    partial = "" if valid == total else f" over {valid} of {total} valid attributes: not comparable with others"
+    over = f" over the {valid} of {total} attributes that are valid: compares only with scores over the same"
+    partial = "" if valid == total else over
     print(f"{METRICS[result.metric]}: {number(result.value)} {interval(result.ci95)}{partial}")
     held = details.get("held_out")
     if held:
-        fewer = "" if held["num_valid"] == valid else f", over {held['num_valid']} attributes"
+        few = held["num_valid"] < valid
+        fewer = f"; over {held['num_valid']} attributes, with {number(held['fitted_score'])} above" * few
         share = f"{100 * held['fraction']:g} % of the samples, fitted to the others"
-        print(f"  on held-out samples ({share}{fewer}): {number(held['score'])} {interval(held['ci95'])}")
+        ends = interval(held["ci95"]) if held["ci95"] else ""
+        print(f"  on held-out samples ({share}{fewer}): {number(held['score'])} {ends}")
+    refits = details.get("refits")
+    if refits:
+        print(f"  hyperplanes refitted without each of {refits['groups']} groups: {interval(refits['ci95'])}")
     nothing = f"  hyperplanes that say nothing: {number(details['know_nothing_score'])}"
     shuffled = details.get("permuted_scores")
     print(nothing + (f"; fitted to shuffled labels: {', '.join(map(number, shuffled))}" if shuffled else ""))
@@ -182,8 +208,19 @@ def _print_ratio(ratio: dict[str, Any] | None) -> None:
         verdict = "W is the less entangled" if low > 1 else "Z is the less entangled" if high < 1 else "no difference"
         print(
             f"Z/W: {number(ratio['value'])} {interval(ratio['ci95'])} over {ratio['num_attributes']} attributes valid "
-            f"in both: {verdict} beyond chance."
+            f"in both, {_fits(ratio['refits'])}: {_verdict(ratio, verdict + ' beyond chance')}."
         )
+
+
+def _fits(refits: int) -> str:
+    return f"hyperplanes refitted without each of {refits} groups" if refits else "hyperplanes held fixed"
+
+
+def _verdict(ratio: dict[str, Any], verdict: str) -> str:
+    """What follows, if the interval can be trusted."""
+    if ratio["trusted"]:
+        return verdict
+    return f"no verdict with {ratio['samples_per_dimension']:.0f} kept samples per dimension; take --refits 10"
 
 
 def _print_curve(result: "MetricResult") -> None:
@@ -207,11 +244,12 @@ def _print_curve(result: "MetricResult") -> None:
     print_table(columns, rows, title=f"{space}, by the number of samples, over {over} attributes valid at every size")
 
 
-def _print_protocol(result: "MetricResult") -> None:
-    protocol, rows = result.protocol, [row for row in result.details["attributes"] if row["iterations"] is not None]
+def _print_protocol(measured: list["MetricResult"]) -> None:
+    protocol = measured[0].protocol
+    rows = [row for result in measured for row in result.details["attributes"] if row["iterations"] is not None]
     converged = sum(bool(row["converged"]) for row in rows)
     print(
-        f"protocol {protocol['name']}, confidence by {protocol['confidence']}, {result.num_samples:,} samples, "
+        f"protocol {protocol['name']}, confidence by {protocol['confidence']}, {measured[0].num_samples:,} samples, "
         f"{protocol['num_keep']:,} kept per attribute; solver {protocol['solver']}, {converged} of {len(rows)} fits "
         "converged"
     )
@@ -234,14 +272,20 @@ def _print_comparison(comparison: "Comparison") -> None:
     if comparison.left_out:
         print(f"left out, not valid in both: {', '.join(comparison.left_out)}")
     print(f"scores over {len(rows)} attributes: {number(comparison.scores[0])} and {number(comparison.scores[1])}")
-    verdict = "larger than chance" if comparison.larger_than_chance else "not larger than chance"
+    verdict = {
+        True: "larger than chance",
+        False: "not larger than chance",
+        None: "too few samples per dimension for a verdict; leave --refits out",
+    }[comparison.larger_than_chance]
     print(
         f"{space}, first/second: {number(comparison.ratio)} {interval(comparison.ci95)}, "
-        f"p = {comparison.p_value:.2g}: {verdict}"
+        f"{_p(comparison.p_value)}, {_fits(comparison.protocol['refits'])}: {verdict}"
     )
     if comparison.attributes_p_value is not None:
-        print(f"through the attributes (signed ranks): p = {comparison.attributes_p_value:.2g}")
-    if not comparison.same_classifiers:
+        print(f"through the attributes (signed ranks): {_p(comparison.attributes_p_value)}")
+    if comparison.same_classifiers is None:
+        print("the stores do not say who labelled them: with other classifiers, scores measure other things")
+    elif not comparison.same_classifiers:
         print("the stores were not labelled by the same classifiers: their scores measure different things")
     how = "the same z row by row, resampled together" if comparison.paired else "different z, resampled apart"
     protocol = comparison.protocol
@@ -258,6 +302,10 @@ def _cells(row: dict[str, Any], *, held: bool) -> list[str]:
         return [*known, "–", "–", "–", "–", *more]
     left, ends = _fixed(row["conditional_entropy_bits"]), _pair(row["ci95"])
     return [*known, left, ends, _fixed(row["information"]), _fixed(row["accuracy"]), *more]
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
 
 
 def _pair(ends: Any) -> str:

@@ -38,9 +38,12 @@ def _ratio(results: Mapping[str, MetricResult]) -> str:
         return ""
     low, high = found["ci95"]
     verdict = "Z is the more entangled" if low > 1 else "W is the more entangled" if high < 1 else "it is open which is"
+    if not found.get("trusted", False):
+        verdict = "too few samples per dimension for a verdict"
+    how = f"refitted without each of {found['refits']} groups" if found.get("refits") else "held fixed"
     return (
-        f"Score of Z over that of W, in the {found['num_attributes']} attributes valid in both and under the same "
-        f"resamples: {number(found['value'])} {interval(found['ci95'])}; {verdict}."
+        f"Score of Z over that of W, in the {found['num_attributes']} attributes valid in both, hyperplanes {how}: "
+        f"{number(found['value'])} {interval(found['ci95'])}; {verdict}."
     )
 
 
@@ -49,7 +52,10 @@ def _held_out(results: Mapping[str, MetricResult]) -> str:
     if not found:
         return ""
     share = next(iter(found.values()))["fraction"]
-    scores = [f"{number(held['score'])} {interval(held['ci95'])} in {space.upper()}" for space, held in found.items()]
+    scores = [
+        f"{number(held['score'])} {interval(held['ci95'])} in {space.upper()} ({number(held['fitted_score'])} fitted)"
+        for space, held in found.items()
+    ]
     return f"On the {100 * share:g} % of the samples that were held out of the fits: {listing(scores)}."
 
 

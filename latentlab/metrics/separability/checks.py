@@ -44,7 +44,7 @@ def _warn_of_constants(constant: np.ndarray, dims: int) -> None:
         )
 
 
-def check_numbers(kept: Kept, dims: int, *, held_out: float, permutations: int, bootstrap: int) -> None:
+def check_numbers(kept: Kept, dims: int, *, held_out: float, permutations: int, refits: int, bootstrap: int) -> None:
     """Refuse arguments out of range, and samples that any hyperplane can tell apart.
 
     Raises:
@@ -55,11 +55,15 @@ def check_numbers(kept: Kept, dims: int, *, held_out: float, permutations: int, 
         raise UsageError(f"held_out is {held_out}; it must be at least 0 (no samples) and below 1, such as 0.2.")
     if permutations < 0 or bootstrap < 1:
         raise UsageError(f"permutations is {permutations} (at least 0) and bootstrap {bootstrap} (at least 1).")
+    if refits and not 5 <= refits <= 100:
+        raise UsageError(f"refits is {refits}; it must be 0 for none, or from 5 to 100, such as 10.")
     count = int(kept.rows.shape[1] * (1 - held_out))
     if count <= dims:
-        fitted = " are left to fit to" if held_out else " are kept per attribute"
+        kept_ones, fitted = f"{kept.rows.shape[1]} of {len(kept.labels)} samples are kept per attribute", ""
+        if held_out:
+            fitted = f", of which about {count} are left to fit to when {held_out:g} are held out"
         raise DataError(
-            f"{count} of {len(kept.labels)} samples{fitted}, and the latents have {dims} dimensions: a hyperplane can "
-            f"tell any labels of so few apart, and the score would be 1 whatever they mean. Sample more than "
-            f"{2 * dims} (published numbers: 200,000), or keep a larger share."
+            f"{kept_ones}{fitted}, and the latents have {dims} dimensions: a hyperplane can tell any labels of so few "
+            "apart, and the score would be 1 whatever they mean. Sample more (published numbers: 200,000), keep "
+            "more, or hold out less."
         )

@@ -42,11 +42,13 @@ class Comparison(BaseModel):
         networks: Of the first and the second store.
         scores: Of both, over the attributes compared.
         ratio: First over second; above 1 where the first is the more entangled.
-        ci95: Its bootstrap interval over samples.
-        p_value: Two-sided, of a ratio of 1 under resampled samples.
-        larger_than_chance: Whether the interval excludes 1.
+        ci95: Its 95 % interval over samples.
+        p_value: Two-sided, of a ratio of 1.
+        larger_than_chance: Whether the interval excludes 1; None if hyperplanes were held fixed with too few samples
+            for a verdict (`Ratio.trusted`).
         paired: Whether both stores hold the same z row by row, so that the same resamples were taken.
-        same_classifiers: Whether both were labelled by the same classifiers; if not, they measure other things.
+        same_classifiers: Whether both were labelled by the same classifiers; if not, they measure other things. None if
+            the stores do not say by which.
         attributes_p_value: Wilcoxon's signed-rank test over the attributes' differences, two-sided: whether the
             difference runs through the attributes; None with fewer than 6.
         attributes: Per attribute.
@@ -61,9 +63,9 @@ class Comparison(BaseModel):
     ratio: float
     ci95: tuple[float, float]
     p_value: float
-    larger_than_chance: bool
+    larger_than_chance: bool | None
     paired: bool
-    same_classifiers: bool
+    same_classifiers: bool | None
     attributes_p_value: float | None
     attributes: list[AttributeDifference]
     left_out: list[str]
@@ -78,6 +80,7 @@ def compare_stores(
     protocol: Protocol = "latentlab",
     num_keep: int | None = None,
     solver: Solver | None = None,
+    refits: int = 10,
     seed: int = 0,
     bootstrap: int = REPLICATES,
     device: "torch.device | str" = "cpu",
@@ -85,9 +88,9 @@ def compare_stores(
 ) -> list[Comparison]:
     """Compare two stores space by space.
 
-    Samples are resampled with the hyperplanes held fixed, as for intervals of scores: a difference larger than chance
-    is one that other samples of the same networks would show again. It does not say that networks trained anew, or
-    classifiers trained anew, would.
+    A difference larger than chance is one that other samples of the same networks would show again; hyperplanes are
+    fitted anew for that, without each of some groups of samples. It does not say that networks trained anew, or
+    classifiers trained anew, would. Intervals of single attributes are a bootstrap with the hyperplanes held fixed.
 
     Args:
         first: A complete store with logits.
@@ -98,7 +101,15 @@ def compare_stores(
     Raises:
         StoreError, UsageError, DataError: as `separability_results`; also if no attribute is valid in both.
     """
-    how = How(protocol=protocol, num_keep=num_keep, solver=solver, seed=seed, bootstrap=bootstrap, device=device)
+    how = How(
+        protocol=protocol,
+        num_keep=num_keep,
+        solver=solver,
+        refits=refits,
+        seed=seed,
+        bootstrap=bootstrap,
+        device=device,
+    )
     chosen = tuple(space for space in spaces_of(first, spaces) if space in spaces_of(second, spaces))
     count, paired = min(len(first), len(second)), _same_samples(first, second)
     streams = ("separability", "separability" if paired else "separability of the second store")
@@ -108,7 +119,10 @@ def compare_stores(
         def told(done: int, total: int, note: str = "", number: int = number) -> None:
             progress(number * total + done, 2 * total, note)
 
-        measured.append(measure(store, chosen, how, count=count, stream=stream, progress=told))
+        try:
+            measured.append(measure(store, chosen, how, count=count, stream=stream, progress=told))
+        except DataError as error:
+            raise DataError(f"{store.path}: {error}") from error
     return [_compared((first, second), [scores[space] for scores in measured], space, paired) for space in chosen]
 
 
@@ -123,7 +137,7 @@ def _compared(
         )
     differences, left_out = _differences(scores)
     first, second = (np.array([getattr(one, side) for one in differences]) for side in ("first", "second"))
-    makers = [store.settings.classifiers or {"sha256": "unknown"} for store in stores]
+    hashes = [(store.settings.classifiers or {"sha256": "unknown"})["sha256"] for store in stores]
     return Comparison(
         space=space,
         networks=tuple(NetworkName(**_named(store.settings.network)) for store in stores),
@@ -131,9 +145,9 @@ def _compared(
         ratio=ratio.value,
         ci95=ratio.ci95,
         p_value=ratio.p_value,
-        larger_than_chance=not ratio.ci95[0] <= 1 <= ratio.ci95[1],
+        larger_than_chance=not ratio.ci95[0] <= 1 <= ratio.ci95[1] if ratio.trusted else None,
         paired=paired,
-        same_classifiers=makers[0]["sha256"] == makers[1]["sha256"] != "unknown",
+        same_classifiers=None if "unknown" in hashes else hashes[0] == hashes[1],
         attributes_p_value=_signed_rank(first - second),
         attributes=differences,
         left_out=left_out,
@@ -143,6 +157,7 @@ def _compared(
             "num_samples": min(len(store) for store in stores),
             "num_keep": scores[0].num_keep,
             "bootstrap": len(scores[0].resampled),
+            "refits": ratio.refits,
         },
     )
 

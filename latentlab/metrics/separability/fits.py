@@ -7,27 +7,44 @@ from latentlab.randomness import derive_seed
 
 
 class Fits:
-    """The columns that are fitted: the attributes, then the same without the held-out samples, then shuffled ones.
+    """The columns that are fitted: the attributes; the same without what is held out, shuffled, and without each group.
 
     Attributes:
+        kept: What is fitted.
         labels: bool [N, P].
         rows: Per column, the samples to fit to.
-        tested: int [A, K], which kept samples are held out as a mask, or None.
+        tested: bool [A, K], which of the kept samples are held out; None without a held-out share.
+        held_out: Where the columns are that are fitted without them, or None.
+        permuted: Where those of each permutation are.
+        refits: Where those without each group of samples are.
     """
 
-    def __init__(self, kept: Kept, *, held_out: float, permutations: int, seed: int) -> None:
-        self.kept, self.fraction, self.permutations = kept, held_out, permutations
-        labels, self.rows = [kept.labels], list(kept.rows)
+    def __init__(self, kept: Kept, *, held_out: float, permutations: int, refits: int, seed: int) -> None:
+        self.kept, self.fraction = kept, held_out
+        self._labels: list[np.ndarray] = []
+        self.rows: list[np.ndarray] = []
+        self._add(kept.labels, list(kept.rows))
         self.tested: np.ndarray | None = None
+        self.held_out: slice | None = None
         if held_out:
-            chance = _generator(seed, "held out").random(len(kept.labels)) < held_out
-            self.tested = chance[kept.rows]
-            labels.append(kept.labels)
-            self.rows += [rows[~out] for rows, out in zip(kept.rows, self.tested, strict=True)]
-        for number in range(permutations):
-            labels.append(_shuffled(kept, _generator(seed, "permutation", number)))
-            self.rows += list(kept.rows)
-        self.labels = np.concatenate(labels, axis=1)
+            self.tested = (_generator(seed, "held out").random(len(kept.labels)) < held_out)[kept.rows]
+            self.held_out = self._without(self.tested)
+        self.permuted = [
+            self._add(_shuffled(kept, _generator(seed, "permutation", number)), list(kept.rows))
+            for number in range(permutations)
+        ]
+        groups = _generator(seed, "refits").random(len(kept.labels)) * refits
+        self.refits = [self._without(groups.astype(int)[kept.rows] == number) for number in range(refits)]
+        self.labels = np.concatenate(self._labels, axis=1)
+
+    def _add(self, labels: np.ndarray, rows: list[np.ndarray]) -> slice:
+        self._labels.append(labels)
+        self.rows += rows
+        return slice(len(self.rows) - len(rows), len(self.rows))
+
+    def _without(self, left_out: np.ndarray) -> slice:
+        pairs = zip(self.kept.rows, left_out, strict=True)
+        return self._add(self.kept.labels, [rows[~out] for rows, out in pairs])
 
 
 def _shuffled(kept: Kept, generator: np.random.Generator) -> np.ndarray:

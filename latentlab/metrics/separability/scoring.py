@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentlab.errors import DataError
-from latentlab.metrics.bootstrap import REPLICATES, interval95
+from latentlab.metrics.bootstrap import REPLICATES, interval95, interval_of_refits
 from latentlab.metrics.entropy import conditional_entropy, entropy
 from latentlab.metrics.separability.checks import check_numbers, usable_rows
 from latentlab.metrics.separability.fits import Fits
@@ -32,16 +32,19 @@ class HeldOut:
 
     Attributes:
         fraction: Share of the samples that was held out.
-        score: Over the attributes that are valid here, too.
+        score: Over the attributes that are valid here, too: with both classes among the held-out samples unless the
+            protocol is "stylegan". None if there is none.
         ci95: As of the score itself.
-        num_valid: Over how many attributes the score runs.
+        fitted_score: The score itself over the same attributes, to be compared with.
+        num_valid: Over how many attributes the scores run.
         entropies: H(Y|X) in bits [A], NaN where it does not exist.
         accuracies: Shares of right answers [A], NaN likewise.
     """
 
     fraction: float
-    score: float
-    ci95: tuple[float, float]
+    score: float | None
+    ci95: tuple[float, float] | None
+    fitted_score: float | None
     num_valid: int
     entropies: np.ndarray
     accuracies: np.ndarray
@@ -56,10 +59,12 @@ class SeparabilityScore:
         ci95: Bootstrap interval of the score, see `linear_separability`.
         attributes: One dict per attribute: name, valid, reason (why it is invalid or treated specially, else None),
             conditional_entropy_bits, ci95, entropy_bits (H(Y) of the kept samples), information (I(X;Y) / H(Y), from 0
-            to 1), accuracy, share_positive (of the kept samples), converged, iterations; with a held-out share also
+            to 1), accuracy, share_positive and num_rarer (samples of the rarer class) of the kept samples, converged,
+            iterations; with a held-out share also
             held_out_conditional_entropy_bits and held_out_accuracy. Numbers that do not exist are None.
         num_valid: How many attributes the score runs over.
         num_keep: Samples kept per attribute.
+        dims: Of the latents.
         protocol: "latentlab" or "stylegan".
         solver: Which solver found the hyperplanes.
         know_nothing: The score of hyperplanes that say nothing: 2^(sum of H(Y)) over the valid attributes.
@@ -68,6 +73,8 @@ class SeparabilityScore:
         held_out: With a held-out share, else None.
         entropies: H(Y|X) in bits [A].
         resampled: H(Y|X) in bits under the same resampled samples whatever the space, [replicates, A].
+        refitted: H(Y|X) in bits with hyperplanes fitted, and measured, without each group of samples, [groups, A]; NaN
+            where such a fit failed.
     """
 
     score: float
@@ -75,6 +82,7 @@ class SeparabilityScore:
     attributes: list[dict[str, Any]]
     num_valid: int
     num_keep: int
+    dims: int
     protocol: Protocol
     solver: Solver
     know_nothing: float
@@ -82,6 +90,16 @@ class SeparabilityScore:
     held_out: HeldOut | None
     entropies: np.ndarray
     resampled: np.ndarray
+    refitted: np.ndarray
+
+    @property
+    def ci95_of_refits(self) -> tuple[float, float] | None:
+        """The interval of the score that counts how hyperplanes vary; None without refits, or where one failed."""
+        bits = self.refitted[:, [row["valid"] for row in self.attributes]].sum(axis=1)
+        if not len(bits) or np.isnan(bits).any():
+            return None
+        low, high, _ = interval_of_refits(float(np.log2(self.score)), bits)
+        return 2.0**low, 2.0**high
 
 
 def linear_separability(
@@ -95,6 +113,7 @@ def linear_separability(
     solver: Solver | None = None,
     held_out: float = 0.0,
     permutations: int = 0,
+    refits: int = 0,
     seed: int = 0,
     bootstrap: int = REPLICATES,
     device: "torch.device | str" = "cpu",
@@ -119,6 +138,8 @@ def linear_separability(
         solver: See `fit_linear_svms`; left out, "newton", and for the protocol "stylegan" "liblinear".
         held_out: Share of the samples, at least 0 and below 1, to measure hyperplanes on that were fitted to the rest.
         permutations: How often to fit to shuffled labels.
+        refits: Into how many groups to part the samples, to fit without each: for intervals that count how hyperplanes
+            vary (`interval_of_refits`). 0 for none, else at least 5.
         seed: Of the bootstrap, the held-out share, the permutations and the dual solver.
         bootstrap: Replicates.
         device: Where "newton" computes.
@@ -137,6 +158,7 @@ def linear_separability(
         solver=solver or SOLVER[protocol],
         held_out=held_out,
         permutations=permutations,
+        refits=refits,
         seed=seed,
         bootstrap=bootstrap,
         device=device,
@@ -152,6 +174,7 @@ def score_of(
     solver: Solver,
     held_out: float = 0.0,
     permutations: int = 0,
+    refits: int = 0,
     seed: int = 0,
     stream: str = "separability",
     bootstrap: int = REPLICATES,
@@ -161,8 +184,8 @@ def score_of(
 ) -> SeparabilityScore:
     """As `linear_separability`, of samples that have been pruned; scores of the same `stream` resample alike."""
     rows = usable_rows(latents, len(kept.labels))
-    check_numbers(kept, rows.shape[1], held_out=held_out, permutations=permutations, bootstrap=bootstrap)
-    fits = Fits(kept, held_out=held_out, permutations=permutations, seed=seed)
+    check_numbers(kept, rows.shape[1], held_out=held_out, permutations=permutations, refits=refits, bootstrap=bootstrap)
+    fits = Fits(kept, held_out=held_out, permutations=permutations, refits=refits, seed=seed)
     svms = fit_linear_svms(
         rows, fits.labels, fits.rows, solver=solver, seed=seed, device=device, team=team, progress=progress
     )
@@ -183,21 +206,22 @@ def _scored(fits: Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple[
     cells = cells_of(kept, kept.labels, said[:, :count])
     tables = joint_tables(cells)
     parts, tested = [cells], None
-    if fits.tested is not None:
-        tested = np.where(fits.tested, cells_of(kept, kept.labels, said[:, count : 2 * count]), -1)
+    if fits.tested is not None and fits.held_out is not None:
+        tested = np.where(fits.tested, cells_of(kept, kept.labels, said[:, fits.held_out]), -1)
         parts.append(tested)
     resampled = resampled_entropies(parts, kept, resamples)
     entropies = conditional_entropy(tables)
     held = None
-    if tested is not None:
-        usable = valid & svms.fitted[count : 2 * count] & svms.converged[count : 2 * count]
-        held = _held_out(fits.fraction, tested, resampled[1], usable)
+    if tested is not None and fits.held_out is not None:
+        usable = valid & _usable(svms, fits.held_out, kept.protocol)
+        held = _held_out(fits, tested, resampled[1], usable=usable, entropies=entropies)
     return SeparabilityScore(
         score=_total(entropies[valid]),
         ci95=interval95(_total(resampled[0][:, valid])),
         attributes=_attribute_rows(kept, tables, svms, valid=valid, resampled=resampled[0], held=held),
         num_valid=int(valid.sum()),
         num_keep=kept.rows.shape[1],
+        dims=svms.coef.shape[1],
         protocol=kept.protocol,
         solver=svms.solver,
         know_nothing=_total(entropy(tables.sum(axis=1))[valid]),
@@ -205,18 +229,40 @@ def _scored(fits: Fits, svms: LinearSVMs, said: np.ndarray, *, resamples: tuple[
         held_out=held,
         entropies=entropies,
         resampled=resampled[0],
+        refitted=_refitted(fits, svms, said),
     )
 
 
-def _held_out(fraction: float, cells: np.ndarray, resampled: np.ndarray, usable: np.ndarray) -> HeldOut:
+def _usable(svms: LinearSVMs, columns: slice, protocol: Protocol) -> np.ndarray:
+    """Which of some fits count, bool [A]."""
+    return svms.fitted[columns] & (svms.converged[columns] | (protocol == "stylegan"))
+
+
+def _refitted(fits: Fits, svms: LinearSVMs, said: np.ndarray) -> np.ndarray:
+    """H(Y|X) in bits [groups, A] of hyperplanes and samples without each group."""
+    kept, found = fits.kept, [np.zeros((0, len(fits.kept.names)))]
+    for columns in fits.refits:
+        there = np.stack([np.isin(rows, used) for rows, used in zip(kept.rows, fits.rows[columns], strict=True)])
+        tables = joint_tables(np.where(there, cells_of(kept, kept.labels, said[:, columns]), -1))
+        usable = _usable(svms, columns, kept.protocol) | (~svms.fitted[: len(kept.names)])
+        found.append(np.where(usable, conditional_entropy(tables), np.nan)[None])
+    return np.concatenate(found)
+
+
+def _held_out(
+    fits: Fits, cells: np.ndarray, resampled: np.ndarray, *, usable: np.ndarray, entropies: np.ndarray
+) -> HeldOut:
     tables = joint_tables(cells)
-    usable = usable & (tables.sum(axis=(1, 2)) > 0)
+    counts = tables.sum(axis=(1, 2))
+    both = (tables.sum(axis=1) > 0).all(axis=1)
+    usable = usable & (counts > 0) & (both | (fits.kept.protocol == "stylegan"))
     found = conditional_entropy(tables)
-    right = np.trace(tables, axis1=1, axis2=2) / np.maximum(tables.sum(axis=(1, 2)), 1)
+    right = np.trace(tables, axis1=1, axis2=2) / np.maximum(counts, 1)
     return HeldOut(
-        fraction=fraction,
-        score=_total(found[usable]),
-        ci95=interval95(_total(resampled[:, usable])),
+        fraction=fits.fraction,
+        score=_total(found[usable]) if usable.any() else None,
+        ci95=interval95(_total(resampled[:, usable])) if usable.any() else None,
+        fitted_score=_total(entropies[usable]) if usable.any() else None,
         num_valid=int(usable.sum()),
         entropies=np.where(usable, found, np.nan),
         accuracies=np.where(usable, right, np.nan),
@@ -224,13 +270,8 @@ def _held_out(fraction: float, cells: np.ndarray, resampled: np.ndarray, usable:
 
 
 def _permuted(fits: Fits, said: np.ndarray, valid: np.ndarray) -> tuple[float, ...]:
-    count = len(fits.kept.names)
-    scores = []
-    for number in range(fits.permutations):
-        columns = slice(fits.labels.shape[1] - count * (fits.permutations - number), None)
-        labels, answers = fits.labels[:, columns][:, :count], said[:, columns][:, :count]
-        scores.append(_total(conditional_entropy(joint_tables(cells_of(fits.kept, labels, answers)))[valid]))
-    return tuple(scores)
+    found = [joint_tables(cells_of(fits.kept, fits.labels[:, one], said[:, one])) for one in fits.permuted]
+    return tuple(_total(conditional_entropy(tables)[valid]) for tables in found)
 
 
 def _attribute_rows(
@@ -251,6 +292,7 @@ def _attribute_rows(
             "information": (before - left) / before if fitted and valid[index] else None,
             "accuracy": float(np.trace(table) / table.sum()) if fitted else None,
             "share_positive": float(table[:, 0].sum() / table.sum()),
+            "num_rarer": int(table.sum(axis=0).min()),
             "converged": bool(svms.converged[index]) if fitted else None,
             "iterations": int(svms.iterations[index]) if fitted else None,
         }

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentlab import svm
 from latentlab.errors import DataError, StoreError, UsageError
-from latentlab.metrics.bootstrap import REPLICATES, interval95
+from latentlab.metrics.bootstrap import REPLICATES, interval95, interval_of_refits
 from latentlab.metrics.separability.pruning import CONFIDENCE, SOLVER, Kept, Protocol, prune
 from latentlab.metrics.separability.scoring import SeparabilityScore, score_of
 from latentlab.progress import Progress, silent
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from latentlab.distributed import Team
 
 Space = Literal["z", "w"]
+FEWEST_FOR_VERDICT = 50
+"""Kept samples per dimension from which on intervals of fixed hyperplanes are at most a fifth too narrow."""
 FEWEST_PER_DIMENSION, FEWEST = 4, 100
 """Kept samples of the smallest size on a curve: per dimension, and at all."""
 
@@ -37,6 +39,7 @@ class How:
     solver: Solver | None = None
     held_out: float = 0.0
     permutations: int = 0
+    refits: int = 0
     seed: int = 0
     bootstrap: int = REPLICATES
     device: "torch.device | str" = "cpu"
@@ -49,15 +52,26 @@ class Ratio:
 
     Attributes:
         value: Above 1 where the first is the more entangled.
-        ci95: Bootstrap interval; the same resamples in both, where they are of the same samples.
-        p_value: Two-sided, of a ratio of 1: twice the share of resamples on the rarer side of 1 (at least 1 of them).
+        ci95: 95 % interval: of refits (`interval_of_refits`) where both have them, else of the bootstrap, in which
+            hyperplanes are held fixed; samples are parted, or resampled, alike in both.
+        p_value: Two-sided, of a ratio of 1: by Student's t of refits, or twice the share of resamples on the rarer side
+            of 1, counting one more than there are.
         num_attributes: Over how many attributes.
+        refits: Groups of samples; 0 where hyperplanes were held fixed.
+        samples_per_dimension: Kept ones, the fewer of both; with few, intervals of fixed hyperplanes are too narrow.
     """
 
     value: float
     ci95: tuple[float, float]
     p_value: float
     num_attributes: int
+    refits: int
+    samples_per_dimension: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its interval allows a verdict."""
+        return self.refits > 0 or self.samples_per_dimension >= FEWEST_FOR_VERDICT
 
 
 def separability_results(
@@ -70,6 +84,7 @@ def separability_results(
     solver: Solver | None = None,
     held_out: float = 0.0,
     permutations: int = 0,
+    refits: int = 0,
     curve: bool = False,
     seed: int = 0,
     bootstrap: int = REPLICATES,
@@ -93,7 +108,9 @@ def separability_results(
         StoreError: the store lacks what is asked for, or holds numbers that are not finite.
         UsageError, DataError: as `linear_separability`.
     """
-    how = How(protocol, keep_fraction, num_keep, solver, held_out, permutations, seed, bootstrap, device, team)
+    how = How(protocol, keep_fraction, num_keep, solver, held_out, permutations, refits, seed, bootstrap, device, team)
+    if curve and num_keep is not None:
+        raise UsageError("a curve over numbers of samples keeps a share of them: leave the number to keep out.")
     chosen = spaces_of(store, spaces)
     scores = measure(store, chosen, how, progress=progress)
     curves = {space: _curve(store, space, scores[space], how) if curve else None for space in chosen}
@@ -142,19 +159,26 @@ def ratio_of(first: SeparabilityScore, second: SeparabilityScore) -> Ratio | Non
     common = [name for name in places[0] if name in places[1]]
     if not common:
         return None
-    totals, values = [], []
-    for score, place in zip((first, second), places, strict=True):
-        columns = [place[name] for name in common]
-        totals.append(score.resampled[:, columns].sum(axis=1))
-        values.append(score.entropies[columns].sum())
-    bits = totals[0] - totals[1]
-    rarer = min(int((bits <= 0).sum()), int((bits >= 0).sum()))
-    return Ratio(
-        value=float(2.0 ** (values[0] - values[1])),
-        ci95=interval95(2.0**bits),
-        p_value=min(1.0, 2 * (rarer + 1) / (len(bits) + 1)),
-        num_attributes=len(common),
-    )
+    columns = [[place[name] for name in common] for place in places]
+    bits = first.entropies[columns[0]].sum() - second.entropies[columns[1]].sum()
+    refitted = _difference(first.refitted, second.refitted, columns)
+    if len(refitted):
+        low, high, p_value = interval_of_refits(bits, refitted)
+        ci95 = (2.0**low, 2.0**high)
+    else:
+        resampled = _difference(first.resampled, second.resampled, columns)
+        rarer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+        ci95, p_value = interval95(2.0**resampled), min(1.0, 2 * (rarer + 1) / (len(resampled) + 1))
+    fewest = min(score.num_keep / score.dims for score in (first, second))
+    return Ratio(float(2.0**bits), ci95, p_value, len(common), len(refitted), fewest)
+
+
+def _difference(first: np.ndarray, second: np.ndarray, columns: Sequence[Sequence[int]]) -> np.ndarray:
+    """Differences of sums of bits, [replicates]; none where there are unlike numbers, or an entropy is missing."""
+    if len(first) != len(second):
+        return np.zeros(0)
+    found = first[:, columns[0]].sum(axis=1) - second[:, columns[1]].sum(axis=1)
+    return found if not np.isnan(found).any() else np.zeros(0)
 
 
 def _kept(store: LatentStore, how: How, rows: int | None = None) -> Kept:
@@ -182,6 +206,7 @@ def _score(kept: Kept, latents: Any, how: How, *, stream: str, progress: Progres
         solver=_solver(how),
         held_out=how.held_out,
         permutations=how.permutations,
+        refits=how.refits,
         seed=how.seed,
         stream=stream,
         bootstrap=how.bootstrap,
@@ -207,9 +232,7 @@ class _First:
 
 def _curve(store: LatentStore, space: Space, whole: SeparabilityScore, how: How) -> list[dict[str, Any]]:
     """Scores with ever fewer samples, fewest first, each over the attributes that are valid at every size."""
-    if how.num_keep is not None:
-        raise UsageError("a curve over numbers of samples keeps a share of them: leave the number to keep out.")
-    found, smaller = [(len(store), whole)], replace(how, permutations=0)
+    found, smaller = [(len(store), whole)], replace(how, permutations=0, refits=0)
     fewest = max(FEWEST_PER_DIMENSION * store.widths[space][0], FEWEST)
     count = len(store) // 2
     while int(count * how.keep_fraction * (1 - how.held_out)) >= fewest:
@@ -284,6 +307,7 @@ def _details(
     details: dict[str, Any] = {
         "attributes": score.attributes,
         "num_valid": score.num_valid,
+        "num_dims": score.dims,
         "samples_seed": store.settings.seed,
         "bootstrap": how.bootstrap,
         "know_nothing_score": score.know_nothing,
@@ -295,11 +319,14 @@ def _details(
         details["held_out"] = {
             "fraction": held.fraction,
             "score": held.score,
-            "ci95": list(held.ci95),
+            "ci95": None if held.ci95 is None else list(held.ci95),
+            "fitted_score": held.fitted_score,
             "num_valid": held.num_valid,
         }
+    if len(score.refitted) and (interval := score.ci95_of_refits) is not None:
+        details["refits"] = {"groups": len(score.refitted), "ci95": list(interval)}
     if ratio is not None:
-        details["ratio_z_over_w"] = {**ratio.__dict__, "ci95": list(ratio.ci95)}
+        details["ratio_z_over_w"] = {**ratio.__dict__, "ci95": list(ratio.ci95), "trusted": ratio.trusted}
     if curve is not None:
         details["curve"] = curve
     return details
