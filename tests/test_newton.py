@@ -106,7 +106,7 @@ def test_attributes_are_solved_in_batches(monkeypatch):
     shares = np.linspace(0.1, 0.9, 7)
     labels = x[:, :1] + 0.5 * x[:, 1:2] > np.quantile(x[:, 0], shares)
     whole = fit_linear_svms(x, labels, [np.arange(ROWS)] * 7)
-    monkeypatch.setattr(newton, "_MOST_MEMORY", 2 * 8 * (DIMS + 1) ** 2)
+    monkeypatch.setattr(newton.steps, "MOST_MEMORY", 2 * 8 * (DIMS + 1) ** 2)
     parts = fit_linear_svms(x, labels, [np.arange(ROWS)] * 7)
     assert parts.converged.all()
     np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-4)
@@ -144,7 +144,7 @@ def test_rows_of_a_store_give_the_same_as_rows_in_memory(tmp_path, monkeypatch):
     with LatentStore.open(tmp_path / "run.h5") as store:
         assert np.array_equal(planes(store.rows("w"), labels), in_memory)
         reads = []
-        monkeypatch.setattr(newton, "_fits", lambda size, device: bool(reads.append(size)))
+        monkeypatch.setattr(newton.sums, "_fits", lambda size, device: bool(reads.append(size)))
         assert np.array_equal(planes(store.rows("w"), labels), in_memory)
     assert reads == [x.nbytes]
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -169,7 +170,7 @@ def test_a_fit_that_did_not_converge_is_invalid_unless_the_official_protocol_cou
 
 
 def test_a_newton_fit_that_is_stopped_is_invalid(monkeypatch):
-    monkeypatch.setattr(newton, "MAX_ITER", 1)
+    monkeypatch.setattr(newton.steps, "MAX_ITER", 1)
     with pytest.raises(DataError, match="did not converge"):
         linear_separability(*problem(noise=1), bootstrap=50)
 
@@ -223,6 +224,27 @@ def test_refits_count_how_hyperplanes_vary():
         refitted.append(np.ptp(np.log2(score.ci95_of_refits)) / 4.52)
     assert np.mean(fixed) < 0.75 * np.mean(refitted)
     assert 0.6 < np.std(scores, ddof=1) / np.mean(refitted) < 1.6
+
+
+def test_refits_go_on_where_one_class_is_left_and_say_where_the_solver_failed(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(600, 4))
+    logits = np.column_stack([latents[:, 0] + 0.5 * rng.normal(size=600), -5 - rng.random(600)])
+    logits[0, 1] = 20  # without its group, all are negative
+    score = linear_separability(latents, logits, refits=10)
+    assert score.num_valid == 2
+    assert (score.refitted[:, 1] == 0).any()
+    assert score.ci95_of_refits[0] < score.score < score.ci95_of_refits[1]
+    fit = newton.solve
+
+    def failing(*args, **how):
+        found = fit(*args, **how)
+        return replace(found, converged=found.converged & (np.arange(len(found.converged)) != 4))
+
+    monkeypatch.setattr(newton, "solve", failing)
+    with store_of(tmp_path / "a.h5", z=latents, logits=logits) as store:
+        (result,) = separability_results(store, spaces=["z"], refits=10)
+    assert result.details["refits"] == {"groups": 10, "failed": 1, "ci95": None}
 
 
 def test_held_out_samples_of_what_is_separable_are_told_right():

@@ -194,7 +194,9 @@ def _print_score(result: "MetricResult") -> None:
         print(f"  on held-out samples ({share}{fewer}): {number(held['score'])} {ends}")
     refits = details.get("refits")
     if refits:
-        print(f"  hyperplanes refitted without each of {refits['groups']} groups: {interval(refits['ci95'])}")
+        none = f"no interval, the solver did not converge in {refits['failed']} fits"
+        ends = interval(refits["ci95"]) if refits["ci95"] else none
+        print(f"  hyperplanes refitted without each of {refits['groups']} groups: {ends}")
     nothing = f"  hyperplanes that say nothing: {number(details['know_nothing_score'])}"
     shuffled = details.get("permuted_scores")
     print(nothing + (f"; fitted to shuffled labels: {', '.join(map(number, shuffled))}" if shuffled else ""))

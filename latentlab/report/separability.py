@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from latentlab.report.figures import TEXT, W, Z, chart
 from latentlab.report.formatting import count, interval, listing, number
@@ -14,6 +14,7 @@ from latentlab.report.inputs import ReportRun
 from latentlab.results import MetricResult
 
 _COLOURS = {"z": Z, "w": W}
+_MOST_TICKS = 5
 
 
 def worth(run: ReportRun) -> list[str]:
@@ -85,9 +86,13 @@ def _draw(axes: Axes, curves: Mapping[str, list[dict[str, Any]]]) -> None:
             held = [math.nan if point["held_out_score"] is None else point["held_out_score"] for point in points]
             axes.plot(x, held, color=colour, linestyle=(0, (4, 3)))
     axes.set(xscale="log", yscale="log")
+    sizes = sorted({point["num_samples"] for points in curves.values() for point in points})
+    axes.set_xticks(sizes[:: -(-len(sizes) // _MOST_TICKS)], minor=False)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=_MOST_TICKS))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: count(int(value)) if value >= 1 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(loc="best", handlelength=1.2)
     axes.set_xlabel("samples", color=TEXT)
     axes.set_ylabel("score", color=TEXT)

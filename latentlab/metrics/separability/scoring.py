@@ -239,13 +239,13 @@ def _usable(svms: LinearSVMs, columns: slice, protocol: Protocol) -> np.ndarray:
 
 
 def _refitted(fits: Fits, svms: LinearSVMs, said: np.ndarray) -> np.ndarray:
-    """H(Y|X) in bits [groups, A] of hyperplanes and samples without each group."""
+    """H(Y|X) in bits [groups, A] of hyperplanes and samples without each group; 0 where one class is left."""
     kept, found = fits.kept, [np.zeros((0, len(fits.kept.names)))]
     for columns in fits.refits:
         there = np.stack([np.isin(rows, used) for rows, used in zip(kept.rows, fits.rows[columns], strict=True)])
         tables = joint_tables(np.where(there, cells_of(kept, kept.labels, said[:, columns]), -1))
-        usable = _usable(svms, columns, kept.protocol) | (~svms.fitted[: len(kept.names)])
-        found.append(np.where(usable, conditional_entropy(tables), np.nan)[None])
+        failed = svms.fitted[columns] & ~svms.converged[columns] & (kept.protocol == "latentlab")
+        found.append(np.where(failed, np.nan, conditional_entropy(tables))[None])
     return np.concatenate(found)
 
 

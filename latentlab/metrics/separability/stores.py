@@ -323,8 +323,9 @@ def _details(
             "fitted_score": held.fitted_score,
             "num_valid": held.num_valid,
         }
-    if len(score.refitted) and (interval := score.ci95_of_refits) is not None:
-        details["refits"] = {"groups": len(score.refitted), "ci95": list(interval)}
+    if len(score.refitted):
+        ends, failed = score.ci95_of_refits, int(np.isnan(score.refitted).sum())
+        details["refits"] = {"groups": len(score.refitted), "failed": failed, "ci95": ends and list(ends)}
     if ratio is not None:
         details["ratio_z_over_w"] = {**ratio.__dict__, "ci95": list(ratio.ci95), "trusted": ratio.trusted}
     if curve is not None:
