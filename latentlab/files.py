@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_NAME = 255
+"""Bytes that the name of a file may have on the file systems in use."""
 
 
 @contextmanager
