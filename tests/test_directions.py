@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -308,6 +309,15 @@ def test_the_file_comes_back(found, tmp_path):
         np.testing.assert_array_equal(stored["cosines"], found.cosines)
         assert stored["attributes"].tolist() == list(NAMES)
         assert json.loads(str(stored["provenance"]))["store"]["seed"] == 3
+
+
+def test_stores_of_other_tools_may_say_more_of_their_network(tmp_path):
+    store = write_store(tmp_path / "run.h5", count=500)
+    with h5py.File(store, "r+") as file:
+        file.attrs["network"] = json.dumps({"name": "net", "sha256": "a" * 64, "resolution": 64})
+    directions = fitted(store, space="z")
+    save_directions(tmp_path / "d.npz", directions)
+    same(load_directions(tmp_path / "d.npz"), directions)
 
 
 def changed(path: Path, found: Directions, **changes) -> Path:

@@ -5,17 +5,23 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from latentlab.results import NetworkName
-
 _NAMES = TypeAdapter(tuple[str, ...])
+
+
+class _Named(BaseModel):
+    """A network or classifiers; stores of other tools may say more of them."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+    sha256: str
 
 
 class _Store(BaseModel):
     """What is read of a store's provenance; the rest is kept as it is."""
 
     model_config = ConfigDict(extra="allow")
-    network: NetworkName | None = None
-    classifiers: NetworkName | None = None
+    network: _Named | None = None
+    classifiers: _Named | None = None
     num_samples: int | None = None
     truncation_psi: float | None = None
 
