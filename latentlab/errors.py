@@ -83,3 +83,7 @@ class UnknownNetworkWarning(LatentLabWarning):
 
 class DegenerateWarning(LatentLabWarning):
     """Numbers that can be measured, of data in which something is constant or said twice."""
+
+
+class OffSamplesWarning(LatentLabWarning):
+    """Latents are edited to where the samples do not lie that the directions come from."""

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +84,9 @@ def test_directions_point_to_where_attributes_are_present(store):
     np.testing.assert_allclose(directions.cosines, TRUTH @ TRUTH.T, atol=0.05)
     np.testing.assert_allclose(directions.share_positive, 0.5, atol=0.05)
     assert (directions.accuracy > 0.99).all()
+    np.testing.assert_array_equal(
+        directions.num_rarer, np.rint(np.minimum(directions.share_positive, 1 - directions.share_positive) * 2000)
+    )
     assert (directions.held_out_accuracy > 0.99).all()
     assert directions.valid.all()
 
@@ -137,6 +141,8 @@ def test_one_class_attributes_stay_marked_invalid(tmp_path):
     directions = fitted(path, space="z")
     assert directions.valid.tolist() == [True, False, True]
     assert directions.reason == ("", ONE_CLASS, "")
+    assert directions.num_rarer[1] == 0
+    assert directions.hardly_known.tolist() == [False, False, False]
     assert np.isnan(directions.cosines[1]).all()
     assert not directions.directions[1].any()
     with pytest.raises(UsageError, match="Smiling has no direction in Z: all samples"):
@@ -145,6 +151,27 @@ def test_one_class_attributes_stay_marked_invalid(tmp_path):
         fitted(path, space="z", conditions={"Male": ["Smiling"]})
     save_directions(tmp_path / "d.npz", directions)
     same(load_directions(tmp_path / "d.npz"), directions)
+
+
+def test_directions_of_fewer_samples_than_dimensions_are_hardly_known(tmp_path):
+    logits = np.random.default_rng(0).normal(size=(500, 3))
+    z = np.random.default_rng(1).normal(size=(500, 5))
+    logits[:, 1] = np.where(np.arange(500) < 4, 9.0, -9.0)
+    logits[:, 2] = np.where(np.arange(500) < 5, -9.0, 9.0)
+    z[:5, 0] += 9
+    directions = fitted(write_store(tmp_path / "run.h5", count=500, logits=logits, z=z), space="z", num_keep=500)
+    assert directions.num_rarer.tolist() == [min((logits[:, 0] > 0).sum(), (logits[:, 0] <= 0).sum()), 4, 5]
+    assert directions.hardly_known.tolist() == [False, True, False]
+    save_boundaries(tmp_path / "b", directions)
+    described = json.loads((tmp_path / "b" / "boundaries.json").read_text())["boundaries"]["Smiling"]
+    assert described["num_rarer"] == 4
+    assert described["share_positive"] == pytest.approx(4 / 500)
+    assert described["hardly_known"] is True
+    save_cosines(tmp_path / "a.svg", directions)
+    text = (tmp_path / "a.svg").read_text()
+    assert "Smiling †" in text
+    assert "Young †" not in text
+    assert "† hardly known: fewer samples of the rarer class than dimensions (5)" in text
 
 
 def test_all_of_one_class_is_an_error(tmp_path):
@@ -284,6 +311,15 @@ def test_the_file_comes_back(found, tmp_path):
         assert json.loads(str(stored["provenance"]))["store"]["seed"] == 3
 
 
+def test_stores_of_other_tools_may_say_more_of_their_network(tmp_path):
+    store = write_store(tmp_path / "run.h5", count=500)
+    with h5py.File(store, "r+") as file:
+        file.attrs["network"] = json.dumps({"name": "net", "sha256": "a" * 64, "resolution": 64})
+    directions = fitted(store, space="z")
+    save_directions(tmp_path / "d.npz", directions)
+    same(load_directions(tmp_path / "d.npz"), directions)
+
+
 def changed(path: Path, found: Directions, **changes) -> Path:
     save_directions(path, found)
     with np.load(path) as stored:
@@ -302,10 +338,24 @@ def changed(path: Path, found: Directions, **changes) -> Path:
         ({"scale": np.ones(2)}, r"\[2\] where \[3\] was expected"),
         ({"directions": np.ones((3, 5))}, "not of unit length"),
         ({"directions": np.full((3, 5), np.nan)}, "not of unit length"),
-        ({"directions": np.ones(3)}, "is damaged"),
+        ({"directions": np.ones(3)}, r"directions have the shape \[3\] instead of \[A, D\]"),
+        ({"num_rarer": None}, "lacks num_rarer: make it again"),
+        ({"num_rarer": np.array([1, 2, -3])}, "num_rarer is below 0"),
+        ({"num_rarer": np.ones(3)}, r"float64 \[3\] where \[3\]"),
+        ({"space": np.array(["z"])}, "where a text was expected"),
         ({"space": "y"}, "its space is 'y'"),
-        ({"attributes": np.array(["a", "a", "b"])}, "it names a more than once"),
-        ({"provenance": "{"}, "is damaged"),
+        ({"attributes": np.array(["a", "a", "Male"])}, "it names a more than once"),
+        ({"provenance": "{"}, "provenance: Invalid JSON"),
+        ({"provenance": "[]"}, r"provenance: .* and is \[\]"),
+        ({"provenance": '{"store": "x"}'}, "provenance: store: .* and is 'x'"),
+        ({"provenance": '{"store": {"network": "foo"}}'}, "provenance: store.network: .* and is 'foo'"),
+        ({"provenance": '{"store": {"network": {"name": "n"}}}'}, "provenance: store.network.sha256: Field required"),
+        ({"provenance": '{"store": {"truncation_psi": "1"}}'}, "provenance: store.truncation_psi"),
+        ({"conditioned_on": np.array(["[]", "[1]", "[]"])}, "conditioned_on of Smiling: 0: .* and is 1"),
+        ({"conditioned_on": np.array(["[]", '"abc"', "[]"])}, "conditioned_on of Smiling: .* and is 'abc'"),
+        ({"conditioned_on": np.array(["[]", "[", "[]"])}, "conditioned_on of Smiling: Invalid JSON"),
+        ({"conditioned_on": np.array(["[]", '["Bald"]', "[]"])}, "names Bald, which is no other attribute"),
+        ({"conditioned_on": np.array(['["Male"]', "[]", "[]"])}, "names Male, which is no other attribute"),
         ({"valid": np.ones(3)}, "is damaged"),
     ],
 )
@@ -321,21 +371,18 @@ def test_damaged_and_foreign_files(found, tmp_path):
     save_directions(path, found)
     content = bytearray(path.read_bytes())
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DirectionsError, match=r"damaged or no \.npz file"):
+    with pytest.raises(DirectionsError, match=r"is cut short\. Name a file that `latentlab directions` wrote\."):
         load_directions(path)
     place = content.index(found.directions.tobytes())
     content[place + 3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DirectionsError, match=r"damaged or no \.npz file"):
+    with pytest.raises(DirectionsError, match=r"cannot be read as an \.npz file: Bad CRC-32"):
         load_directions(path)
     path.write_text("text")
-    with pytest.raises(DirectionsError, match=r"damaged or no \.npz file"):
+    with pytest.raises(DirectionsError, match=r"is no \.npz file\. Name a file"):
         load_directions(path)
-    np.save(tmp_path / "a.npy", np.ones(3))
-    with pytest.raises(DirectionsError, match="is no file of directions; it holds a single array"):
-        load_directions(tmp_path / "a.npy")
-    np.savez(path, a=np.array([{}], object))
-    with pytest.raises(DirectionsError, match=r"damaged or no \.npz file"):
+    np.savez(path, a=np.ones(3))
+    with pytest.raises(DirectionsError, match=r"is no file of directions; it holds a\."):
         load_directions(path)
 
 
@@ -390,6 +437,9 @@ def test_boundaries_leave_invalid_attributes_and_other_folders_alone(found, tmp_
     assert (folder / "mine.txt").read_text() == "mine"
     with pytest.raises(DirectionsError, match="cannot each be a file's name: a/b, Male, male"):
         check_boundaries(tmp_path / "c", ("a/b", "Male", "male"))
+    with pytest.raises(DirectionsError, match=r"file's name: é{60}\.\.\. \(125 letters\)\. Leave out the folder"):
+        check_boundaries(tmp_path / "c", ("é" * 124, "é" * 125))  # two bytes each
+    assert not (tmp_path / "c").exists()
 
 
 # ----------------------------------------------------------------------------------------------------------- heat map
@@ -403,6 +453,17 @@ def test_alike_directions_stand_together():
     assert order[1] in (2, 3)
     assert order[4] in (2, 3)
     assert clustered(np.eye(1)).tolist() == [0]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_names_are_drawn_as_they_are(found, tmp_path, ending):
+    strange = replace(found, attributes=(r"a$\frac$b", "c$x_1$", "d\x00\te"), conditioned_on=((), (), ()))
+    provenance = {"store": {"network": {"name": r"$\frac$", "sha256": "unknown"}}}
+    save_cosines(tmp_path / f"a.{ending}", replace(strange, provenance=provenance))
+    if ending == "svg":
+        text = (tmp_path / "a.svg").read_text()
+        for words in (r"a$\frac$b", "c$x 1$", "d  e", r"$\frac$"):
+            assert f">{words}<" in text
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

@@ -1,6 +1,7 @@
 """Edits along directions: latents, strips, re-scoring; on a generator and classifiers that are linear."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,27 @@ import pandas as pd
 import pytest
 import torch
 from fake_generator import NETWORK, FakeGenerator, FakeLabeller, matrix
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
-from latentlab.directions.editing import Edit, Editor, check_network, edits_along, render_edits
+from latentlab.directions import rescoring
+from latentlab.directions.editing import (
+    Edit,
+    Editor,
+    check_network,
+    check_truncation,
+    edits_along,
+    in_words,
+    render_edits,
+)
 from latentlab.directions.form import Directions
 from latentlab.directions.heatmaps import save_moves
-from latentlab.directions.rescoring import rescore_edits, rows_of, save_table
-from latentlab.directions.strips import Layout, save_strips, step_label
-from latentlab.errors import DataError, DirectionsError, UnknownNetworkWarning, UsageError
+from latentlab.directions.layout import LEAST_LINES
+from latentlab.directions.rescoring import rescore_edits
+from latentlab.directions.strips import check_strips, layout_of, save_strips, step_label, strips_figure
+from latentlab.directions.tables import rows_of, save_table
+from latentlab.errors import DataError, DirectionsError, OffSamplesWarning, UnknownNetworkWarning, UsageError
 from latentlab.images import to_uint8
 from latentlab.latents import sample_z, truncate
 from latentlab.results import NetworkName
@@ -25,7 +39,7 @@ from latentlab.store import LatentStore
 NAMES = FakeLabeller.attributes
 
 
-def directions_of(space="w", *, valid=(True, True, True), network=NETWORK, dims=8) -> Directions:
+def directions_of(space="w", *, valid=(True, True, True), network=NETWORK, dims=8, rarer=None) -> Directions:
     """Directions of the fake labeller's attributes, along coordinates 0 to 2."""
     vectors = np.eye(3, dims)
     numbers = dict.fromkeys(("intercepts", "accuracy", "held_out_accuracy", "share_positive"), np.zeros(3))
@@ -35,6 +49,7 @@ def directions_of(space="w", *, valid=(True, True, True), network=NETWORK, dims=
         directions=vectors,
         normals=vectors,
         scale=np.array([1.0, 2.0, 0.5]),
+        num_rarer=np.array([100 * there for there in valid] if rarer is None else rarer),
         converged=np.array(valid),
         valid=np.array(valid),
         reason=tuple("" if there else "all samples kept for it are of one class" for there in valid),
@@ -126,9 +141,53 @@ def test_some_layers_only():
 def test_steps_that_overflow(space):
     (edit,) = edits_along([directions_of(space)], ["right"])
     with pytest.raises(UsageError, match=r"3e\+38 steps of right in .* numbers overflow"):
-        render_edits(Editor(linear()), [edit], steps=[0, 3e38], seeds=[0])
-    with pytest.raises(DataError, match="images that are not finite: take fewer or smaller steps"):
-        render_edits(Editor(linear(scale=1e30)), [edit], steps=[0, 1e30], seeds=[0])
+        Editor(linear()).latents(sample_z(0, slice(0, 1), 8), edit, 3e38)
+    with (
+        pytest.warns(OffSamplesWarning, match="steps: -900 standard deviations are far from all samples"),
+        pytest.raises(DataError, match="images that are not finite: take fewer or smaller steps"),
+    ):
+        render_edits(Editor(linear(scale=1e38)), [edit], steps=[0, -900, 800], seeds=[0])
+
+
+def test_steps_beyond_all_samples():
+    (edit,) = edits_along([directions_of()], ["left"])
+    with pytest.raises(UsageError, match=r"steps: 1e\+30 is too far.*lie within about 5; beyond 1,000 nothing but"):
+        render_edits(Editor(linear()), [edit], steps=[0, 1e30], seeds=[0])
+    with pytest.raises(UsageError, match="steps: nan is no number"):
+        render_edits(Editor(linear()), [edit], steps=[float("nan")], seeds=[0])
+    with pytest.raises(UsageError, match="reach: 1001 is too far"):
+        rescored([edit], reach=1001)
+    with pytest.warns(OffSamplesWarning, match="reach: 21 standard deviations"):
+        rescored([edit], reach=21, num_samples=2, bootstrap=2)
+    render_edits(Editor(linear()), [edit], steps=[-20, 20], seeds=[0])  # warns of nothing
+
+
+def test_directions_of_samples_at_another_truncation():
+    there = replace(directions_of(), provenance={"store": {"truncation_psi": 0.7}})
+    with pytest.warns(OffSamplesWarning, match=r"in W are of samples at truncation psi 0\.7, and edits are made at 1:"):
+        check_truncation(there, 1.0)
+    check_truncation(there, 0.7)
+    check_truncation(directions_of(), 0.5)  # nobody knows
+
+
+def test_all_leaves_out_what_is_hardly_known():
+    both = [directions_of("z", rarer=[100, 7, 8]), directions_of("w", rarer=[100, 100, 7])]
+    names = [edit.name for edit in edits_along(both, None)]
+    assert names == ["left in Z", "left in W", "rare in Z", "right in W, orthogonal to left"]
+    besides = edits_along(both, None, besides=["right"])
+    assert [edit.hardly_known for edit in besides if edit.attribute == "right"] == [True, False]
+    assert [edit.hardly_known for edit in edits_along(both, ["right"])] == [True, False]
+    with pytest.raises(UsageError, match="all directions are hardly known"):
+        edits_along([directions_of(rarer=[1, 1, 1])], None)
+
+
+def test_an_editor_says_what_is_not_as_usual():
+    assert Editor(linear()).description == ""
+    editor = Editor(linear(), truncation_psi=0.7, noise_mode="none", layers=(0, 1), network=NETWORK)
+    assert editor.description == "fake, truncation 0.7, noise none, edits in W reach layers 0-1 only"
+    assert in_words((5, 0, 1, 2)) == "layers 0-2, 5"
+    assert in_words((4,)) == "layer 4"
+    assert in_words(None) == "all layers"
 
 
 # ------------------------------------------------------------------------------------------------------------- strips
@@ -151,7 +210,7 @@ def test_step_0_is_sample_0_of_the_seed(tmp_path, foreign):
 def test_all_images_of_a_strip_have_one_noise():
     (edit,) = edits_along([directions_of()], ["left"])
     still = replace(edit, step=np.zeros(8))
-    images = render_edits(Editor(linear(noise=5.0)), [still], steps=range(70), seeds=[0, 1])
+    images = render_edits(Editor(linear(noise=5.0)), [still], steps=np.linspace(-3, 3, 70), seeds=[0, 1])
     assert (images[:, :, :1] == images).all()
     assert (images[0, 0] != images[0, 1]).any()
 
@@ -170,7 +229,7 @@ def test_pixels_of_a_picture_are_those_of_the_images(tmp_path, size, channels):
     images = np.random.default_rng(0).integers(0, 256, (2, 2, 3, size, size, channels), np.uint8)
     edits = edits_along([directions_of("z"), directions_of()], ["left"])
     save_strips(tmp_path / "a.png", images, edits, steps=[-1, 0, 1], seeds=[1, 2], notes=["first", "second"])
-    layout = Layout(size, blocks=2, rows=2, columns=3)
+    layout = layout_of(size, edits, rows=2, columns=3, notes=["first", "second"])
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
     assert picture.shape[:2] == layout.size[::-1]
     assert layout.tile >= 128
@@ -194,8 +253,53 @@ def test_a_picture_says_what_it_shows(tmp_path):
 
 
 def test_pictures_that_would_be_too_large():
+    edits = edits_along([directions_of()], ["left"]) * 40
     with pytest.raises(UsageError, match=r"the picture would have .* pixels, and at most 65,535 fit"):
-        Layout(1024, blocks=40, rows=3, columns=3)
+        check_strips(1024, edits, rows=3, columns=3, measured=True)
+    check_strips(1024, edits[:5], rows=3, columns=3, measured=True)
+
+
+LONG = Edit("Smiling", "w", np.zeros(8), ("Male", "Young"))
+ENDLESS = Edit("W" * 200, "z", np.zeros(8), (r"a$\frac$b",) * 5, "some/folder/directions", hardly_known=True)
+SHORT = Edit("Bald", "z", np.zeros(8))
+NOTE = "log-odds −12.34 per σ, selectivity −12.3"
+
+
+@pytest.mark.parametrize("size", [8, 200])
+@pytest.mark.parametrize("steps", [[0], [0, 1], [-1000, -0.123456, 0.000123456], list(range(-5, 6))])
+@pytest.mark.parametrize("edits", [[SHORT], [LONG], [ENDLESS, SHORT, LONG]])
+def test_no_text_of_a_picture_meets_another_or_the_edge(size, steps, edits):
+    seeds = [1, -(2**63)]
+    images = np.zeros((len(edits), 2, len(steps), size, size, 3), np.uint8)
+    heading = "style-8, truncation 0.7, noise const, edits in W reach layers 0-1, 3, 5, 7 only"
+    figure = strips_figure(images, edits, steps=steps, seeds=seeds, notes=[NOTE] * len(edits), heading=heading)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
+    boxes += [axes.get_window_extent() for axes in figure.axes]
+    names = [*(text.get_text() for text in texts), *["images"] * len(figure.axes)]
+    assert len(texts) >= len(edits) * (1 + 1 + len(steps) + len(seeds)) + 1
+    for box, name in zip(boxes, names, strict=True):
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, name
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, name
+    for (one, first), (other, second) in combinations(zip(boxes, names, strict=True), 2):
+        apart = (
+            min(one.x1, other.x1) - max(one.x0, other.x0) <= 0.5 or min(one.y1, other.y1) - max(one.y0, other.y0) <= 0.5
+        )
+        assert apart, (first, second)
+    shown = "".join(text.get_text() for text in texts).replace(" ", "")
+    for edit in edits:
+        assert edit.name.replace("_", "").replace(" ", "") in shown
+
+
+def test_a_note_stands_beside_a_caption_where_both_fit():
+    wide, narrow = (layout_of(64, [SHORT, LONG], rows=1, columns=count, notes=[NOTE] * 2) for count in (7, 1))
+    assert [line.text for line in wide.caption(0)] == ["Bald in Z", NOTE]
+    assert len({line.y for line in wide.caption(0)}) == 1
+    assert narrow.size[0] >= LEAST_LINES * narrow.line
+    assert len({line.y for line in narrow.caption(1)}) == len(narrow.caption(1)) >= 2
+    assert wide.head < narrow.head
 
 
 # --------------------------------------------------------------------------------------------------------- re-scoring
@@ -215,7 +319,29 @@ def test_moves_of_what_is_linear_are_exact():
     moves = found.moves / found.spread
     np.testing.assert_allclose(found.standardised, moves)
     assert found.selectivity[2] == pytest.approx(moves[2, 1] / (abs(moves[2, 0]) + abs(moves[2, 2])) * 2)
-    assert found.selectivity_ci95[2] == pytest.approx(found.selectivity[[2, 2]], rel=1e-3)
+    for edit in range(6):
+        assert found.selectivity_ci95[edit, 0] < found.selectivity[edit] < found.selectivity_ci95[edit, 1]
+
+
+def test_the_interval_of_selectivity_counts_how_spread_the_unedited_samples_are():
+    """Every sample moves alike here, so that all that varies is the unit of the moves."""
+    (edit,) = edits_along([directions_of()], ["right"])
+    editor = Editor(linear(resolution=8), noise_mode="none")
+    found = rescored([edit], editor=editor, num_samples=50, bootstrap=400)
+    ws = editor.latents(sample_z(0, slice(0, 64), 8, stream="rescoring")[:50], None)
+    log_odds = FakeLabeller()(editor.generator.synthesis(ws)).double().numpy()
+    random = np.random.default_rng(0)
+    drawn = [log_odds[random.integers(50, size=50)].std(axis=0) for _ in range(4000)]
+    moves = found.moves[0] / np.array(drawn)
+    expected = np.percentile(moves[:, 1] / np.abs(moves[:, [0, 2]]).mean(axis=1), [2.5, 97.5])
+    np.testing.assert_allclose(found.selectivity_ci95[0], expected, rtol=0.05)
+    assert np.ptp(expected) > 0.1 * found.selectivity[0]
+
+
+def test_two_samples_have_an_interval_where_one_can_be_had():
+    """Half of the draws of two samples are one sample twice, which has no spread."""
+    found = rescored(edits_along([directions_of()], ["left"]), num_samples=2, bootstrap=50)
+    assert np.isfinite(found.selectivity_ci95).all()
 
 
 def test_flips_are_of_edits_towards_the_other_label():
@@ -275,11 +401,11 @@ def test_intervals_hold_the_move_shrink_with_samples_and_repeat():
 
 def test_a_sample_is_the_same_however_many_there_are(monkeypatch):
     edits = edits_along([directions_of("z")], ["left"])
-    seen = []
+    seen, resampled = [], rescoring._resampled
 
-    def noted(moves, *_):
+    def noted(moves, *how):
         seen.append(moves)
-        return moves[None, :, 0]
+        return resampled(moves, *how)
 
     monkeypatch.setattr("latentlab.directions.rescoring._resampled", noted)
     editor = Editor(FakeGenerator())
@@ -320,21 +446,42 @@ def test_what_cannot_be_measured():
         rescored(edits, labeller=Broken())
 
 
+DECIDED = {
+    "network": "fake",
+    "network_sha256": NETWORK.sha256,
+    "classifiers": "fake-classifiers",
+    "classifiers_sha256": FakeLabeller.sha256,
+    "num_samples": 20,
+    "reach": 2,
+    "seed": 4,
+    "truncation_psi": 0.7,
+    "noise_mode": "const",
+    "hardly_known": False,
+}
+
+
 def test_the_table_has_a_row_per_edit_and_columns_per_attribute(tmp_path: Path):
     edits = edits_along([directions_of("z"), directions_of("w")], ["left", "right"])
-    found = rescored(edits, num_samples=20, bootstrap=20)
+    editor = Editor(linear(resolution=8), truncation_psi=0.7, noise_mode="const", layers=(0, 2), network=NETWORK)
+    found = rescored(edits, editor=editor, num_samples=20, bootstrap=20, seed=4, reach=2)
     save_table(tmp_path / "t.csv", found)
     table = pd.read_csv(tmp_path / "t.csv", keep_default_na=True)
     assert table["edit"].tolist() == [edit.name for edit in edits]
     np.testing.assert_allclose(table[[f"move:{name}" for name in NAMES]], found.moves)
     np.testing.assert_allclose(table[[f"high:{name}" for name in NAMES]], found.ci95[..., 1])
     np.testing.assert_allclose(table["target"], [found.moves[row, found.targets[row]] for row in range(4)])
+    decided = table[[*DECIDED]].iloc[0].to_dict()
+    assert decided == DECIDED
+    assert table["layers"].tolist() == ["all", "0 2", "all", "0 2"]
     assert table["conditioned_on"].fillna("").tolist() == ["", "", "left", "left"]
 
 
 def test_the_heat_map_names_edits_and_attributes(tmp_path):
-    found = rescored(edits_along([directions_of("z"), directions_of("w")], None), num_samples=10, bootstrap=5)
+    edits = edits_along([directions_of("z", rarer=[100, 100, 1]), directions_of("w")], NAMES)
+    editor = Editor(linear(resolution=8), layers=(1,), network=NETWORK)
+    found = rescored(edits, editor=editor, num_samples=10, bootstrap=5)
     save_moves(tmp_path / "a.svg", found)
     text = (tmp_path / "a.svg").read_text()
-    for words in ("left in Z", "right in W, orthogonal to left", ">rare<", "means over 10 samples"):
+    for words in ("left in Z", "right in W, orthogonal to left", ">rare<", "means over 10 samples",
+                  "fake, edits in W reach layer 1 only", "rare in Z †", "† hardly known"):  # fmt: skip
         assert words in text

@@ -120,7 +120,15 @@ def test_a_store_of_another_network_is_refused(tmp_path):
 def test_files_cut_short_or_of_another_kind_are_refused(tmp_path, keep):
     path = write(tmp_path / "run.h5")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(StoreError, match=r"cut short|not an HDF5"):
+    with pytest.raises(
+        StoreError, match=r"is empty|is cut short: copy it again, or run `latentlab sample` again to an"
+    ):
+        LatentStore.open(path)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(StoreError, match=r"is an HDF5 file, but cannot be opened: .*\.$"):
+        LatentStore.open(path)
+    path.write_bytes(b"something else")
+    with pytest.raises(StoreError, match=r"is not an HDF5 file, so it is no store of samples: name a run\.h5"):
         LatentStore.open(path)
     with pytest.raises(StoreError, match="no such store"):
         LatentStore.open(tmp_path / "other.h5")

@@ -51,8 +51,9 @@ def directions(
       latentlab directions runs/style-8/run.h5 --condition Smiling:Male,Young --npy boundaries
     """
     from latentlab.cli.display import progress_bar, say
+    from latentlab.cli.outputs import all_or_none, check_outputs
     from latentlab.directions.boundaries import check_boundaries, save_boundaries
-    from latentlab.directions.drawing import check_free, check_picture
+    from latentlab.directions.drawing import check_picture
     from latentlab.directions.fitting import attribute_directions, default_space
     from latentlab.directions.form import save_directions
     from latentlab.directions.heatmaps import save_cosines
@@ -64,21 +65,22 @@ def directions(
     with LatentStore.open(run, needs=("logits",)) as store:
         space = space or default_space(store)
         out = out or run.with_name(f"directions-{space}.npz")
-        for path in filter(None, (out, heatmap)):
-            check_free(path, overwrite=overwrite)
+        files = {"--out": out, "--heatmap": heatmap}
+        check_outputs(files, folders={"--npy": npy}, inputs=[run], overwrite=overwrite)
         if npy is not None:
             check_boundaries(npy, store.settings.attributes, overwrite=overwrite)
         with progress_bar("Fitting SVMs", "fits") as progress:
             found = attribute_directions(
                 store, space=space, num_keep=num_keep, conditions=conditions, seed=seed, progress=progress
             )
-    save_directions(out, found)
     written = [str(out)]
-    if npy is not None:
-        written.append(f"{npy} ({len(save_boundaries(npy, found, overwrite=overwrite))} boundaries)")
-    if heatmap is not None:
-        save_cosines(heatmap, found)
-        written.append(str(heatmap))
+    with all_or_none([out, npy, heatmap]):
+        if heatmap is not None:
+            save_cosines(heatmap, found)
+            written.append(str(heatmap))
+        if npy is not None:
+            written.append(f"{npy} ({len(save_boundaries(npy, found, overwrite=overwrite))} boundaries)")
+        save_directions(out, found)
     if as_json:
         print(*(json.dumps(row) for row in rows_of(found)), sep="\n")
     else:
@@ -107,17 +109,18 @@ def conditions_of(texts: list[str]) -> dict[str, list[str]]:
 def rows_of(found: "Directions") -> list[dict[str, Any]]:
     """What is known of each attribute, for JSON and the table; `partner` is the one with the largest cosine.
 
-    `rarer` is how many of the kept samples are of the rarer class.
+    `num_rarer` is how many of the kept samples are of the rarer class; `converged` is None where nothing was fitted.
     """
     cosines, before = found.cosines, found.cosines_unconditioned
     rows = []
     for index, name in enumerate(found.attributes):
         partner = _partner(cosines, index)
         row: dict[str, Any] = {"attribute": name, "space": found.space, "valid": bool(found.valid[index])}
-        row |= {"reason": found.reason[index] or None, "converged": bool(found.converged[index])}
+        row |= {"reason": found.reason[index] or None}
+        row |= {"converged": bool(found.converged[index]) if found.num_rarer[index] else None}
         for key in ("accuracy", "held_out_accuracy", "share_positive", "scale"):
             row[key] = _number(getattr(found, key)[index])
-        row["rarer"] = _rarer(found, index)
+        row |= {"num_rarer": int(found.num_rarer[index]), "hardly_known": bool(found.hardly_known[index])}
         row |= {"partner": None if partner is None else found.attributes[partner]}
         row |= {"partner_cosine": None if partner is None else _number(cosines[index, partner])}
         row["conditioned_on"] = {
@@ -132,12 +135,6 @@ def rows_of(found: "Directions") -> list[dict[str, Any]]:
 def cosines_to_normal(found: "Directions", index: int, other: int) -> float:
     """The cosine between an attribute's direction and another one's normal."""
     return float(found.directions[index] @ found.normals[other])
-
-
-def _rarer(found: "Directions", index: int) -> int:
-    """How many of an attribute's kept samples are of its rarer class."""
-    share = float(found.share_positive[index])
-    return round(min(share, 1 - share) * found.provenance["num_keep"])
 
 
 def _partner(cosines: Any, index: int) -> int | None:
@@ -155,25 +152,26 @@ def _number(value: float) -> float | None:
 
 def _print(found: "Directions") -> None:
     from latentlab.cli.display import print_table
+    from latentlab.directions.drawing import STAR, dagger_in_words, marked
 
     rows = rows_of(found)
     table = []
     for row in rows:
         partner = "–" if row["partner"] is None else f"{row['partner']} {row['partner_cosine']:+.2f}"
-        star = "*" if row["conditioned_on"] else ""
+        name = marked(row["attribute"], conditioned=bool(row["conditioned_on"]), hardly_known=row["hardly_known"])
         shares = [_fixed(row[key]) for key in ("accuracy", "held_out_accuracy", "share_positive")]
-        table.append([row["attribute"] + star, *shares, "yes" if row["converged"] else "no", partner])
+        table.append([name, *shares, {True: "yes", False: "no", None: "–"}[row["converged"]], partner])
     columns = ["attribute", "accuracy", "held-out", "positive", "converged", "most entangled with (cosine)"]
     print_table(columns, table, title=f"Directions in {found.space.upper()}, {found.network['name']}")
     for row in rows:
         for other, cosine in row["conditioned_on"].items():
-            print(f"* {row['attribute']} is orthogonal to {other}: cosine {cosine['before']:+.2f} before")
+            print(f"{STAR} {row['attribute']} is orthogonal to {other}: cosine {cosine['before']:+.2f} before")
     for reason in sorted({row["reason"] for row in rows if row["reason"]}):
         names = [row["attribute"] for row in rows if row["reason"] == reason]
         print(f"no direction: {', '.join(names)}: {reason}.")
-    few = [f"{row['attribute']} ({row['rarer']})" for row in rows if row["valid"] and row["rarer"] < found.dims]
+    few = [f"{row['attribute']} ({row['num_rarer']})" for row in rows if row["hardly_known"]]
     if few:
-        print(f"fewer samples with or without it than dimensions, so hardly known: {', '.join(few)}.")
+        print(f"{dagger_in_words(found.dims)}: {', '.join(few)}.")
     provenance = found.provenance
     print(f"{provenance['num_keep']:,} of {provenance['store']['num_samples']:,} samples kept per attribute")
 

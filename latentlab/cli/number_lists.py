@@ -1,32 +1,34 @@
 """Steps, seeds and layers as options name them: `-3..3:0.5`, `1,2,3`, `0-7`."""
 
-import itertools
+import math
 import re
 from decimal import Decimal, InvalidOperation
 
+from latentlab.directions.steps import check_steps
 from latentlab.errors import UsageError
 
 MOST_STEPS, MOST_SEEDS = 99, 99
-FARTHEST = 1e30
 
 
 def steps_of(text: str) -> list[float]:
     """`-3..3`, `-3..3:0.5` or `-2,-1,0,1,2` as numbers, each once.
 
     Raises:
-        UsageError: The text has another form, or names too many steps, or too large ones.
+        UsageError: The text has another form, or names too many steps, or too large ones, or an end that the stride
+            does not reach.
     """
-    wrong = UsageError(f"--steps {text}: expected -3..3, -3..3:0.5 (with a stride) or -2,-1,0,1,2.")
+    if "..." in text:
+        raise UsageError(f"--steps {text}: three dots may mean either; write two, and a stop of 0.3 as -3..0.3.")
     try:
         if ".." in text:
             start, _, rest = text.partition("..")
             stop, colon, stride = rest.partition(":")
             ends = [_decimal(part) for part in (start, stop, stride if colon else "1")]
-            steps = _range(ends[0], ends[1], ends[2])
+            steps = _range(text, *ends)
         else:
             steps = [_decimal(part) for part in text.split(",")]
     except InvalidOperation:
-        raise wrong from None
+        raise UsageError(f"--steps {text}: expected -3..3, -3..3:0.5 (with a stride) or -2,-1,0,1,2.") from None
     if len(steps) > MOST_STEPS:
         raise UsageError(f"--steps {text}: more than {MOST_STEPS} steps; take a larger stride.")
     if len(set(steps)) < len(steps):
@@ -36,16 +38,42 @@ def steps_of(text: str) -> list[float]:
 
 def _decimal(text: str) -> Decimal:
     value = Decimal(text.strip())
-    if not value.is_finite() or abs(float(value)) > FARTHEST:
-        raise UsageError(f"--steps: {text.strip()} is too far; steps are standard deviations, such as 3.")
+    check_steps([math.nan if value.is_nan() else float(value)], "--steps")
     return value
 
 
-def _range(start: Decimal, stop: Decimal, stride: Decimal) -> list[Decimal]:
-    if stop < start or stride <= 0:
+def _range(text: str, start: Decimal, stop: Decimal, stride: Decimal) -> list[Decimal]:
+    """From start to stop, both included.
+
+    Raises:
+        InvalidOperation: There is no way from one to the other.
+        UsageError: The stride does not reach the stop.
+    """
+    span = stop - start
+    if span < 0 or stride <= 0:
         raise InvalidOperation
-    grid = (start + number * stride for number in range(MOST_STEPS + 1))
-    return list(itertools.takewhile(lambda step: step <= stop, grid))
+    if span > stride * (MOST_STEPS - 1):
+        raise UsageError(f"--steps {text}: more than {MOST_STEPS} steps; take a larger stride.")
+    if span % stride:
+        raise UsageError(
+            f"--steps {text}: a stride of {stride} does not reach {stop}; {_reaching(span, stride)} would."
+        )
+    return [start + number * stride for number in range(int(span / stride) + 1)]
+
+
+def _reaching(span: Decimal, stride: Decimal) -> str:
+    """The next smaller and the next larger stride that go into a span a whole number of times."""
+    exact = [span / count for count in range(1, MOST_STEPS) if span / count * count == span and _is_short(span / count)]
+    near = [
+        max((step for step in exact if step < stride), default=None),
+        min((s for s in exact if s > stride), default=None),
+    ]
+    return " or ".join(f"{step.normalize():f}" for step in near if step is not None)
+
+
+def _is_short(value: Decimal) -> bool:
+    """Whether a number has few digits after its point."""
+    return value == round(value, 6)
 
 
 def seeds_of(text: str) -> list[int]:

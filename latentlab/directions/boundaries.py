@@ -7,9 +7,10 @@ import numpy as np
 
 from latentlab.directions.form import Directions
 from latentlab.errors import DirectionsError, OutputExistsError
-from latentlab.files import atomic_folder, refuse_existing, unfit_names
+from latentlab.files import LONGEST_NAME, atomic_folder, refuse_existing, unfit_names
 
 INDEX = "boundaries.json"
+_SHOWN = 60
 
 
 def save_boundaries(folder: Path | str, found: Directions, *, overwrite: bool = False) -> list[str]:
@@ -36,6 +37,9 @@ def save_boundaries(folder: Path | str, found: Directions, *, overwrite: bool = 
             "scale": float(found.scale[index]),
             "accuracy": _number(found.accuracy[index]),
             "held_out_accuracy": _number(found.held_out_accuracy[index]),
+            "share_positive": _number(found.share_positive[index]),
+            "num_rarer": int(found.num_rarer[index]),
+            "hardly_known": bool(found.hardly_known[index]),
             "conditioned_on": list(found.conditioned_on[index]),
         }
         for index, file in zip(rows, files, strict=True)
@@ -57,9 +61,15 @@ def check_boundaries(folder: Path | str, attributes: tuple[str, ...], *, overwri
         raise OutputExistsError(
             f"{folder} holds other things than boundaries and was left as it is: name another folder."
         )
-    wrong = unfit_names(attributes)
+    apart = tuple(dict.fromkeys(attributes))  # what is there twice has no directions, which is for others to say
+    wrong = [*unfit_names(apart), *(name for name in apart if len(f"{name}_w.npy".encode()) > LONGEST_NAME)]
     if wrong:
-        raise DirectionsError(f"attributes that cannot each be a file's name: {', '.join(wrong)}. Use the .npz file.")
+        listed = ", ".join(
+            name if len(name) <= _SHOWN else f"{name[:_SHOWN]}... ({len(name)} letters)" for name in wrong
+        )
+        raise DirectionsError(
+            f"attributes that cannot each be a file's name: {listed}. Leave out the folder; the .npz file takes them."
+        )
 
 
 def _is_replaceable(folder: Path) -> bool:

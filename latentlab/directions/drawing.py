@@ -6,15 +6,18 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from latentlab.errors import OutputExistsError, UsageError
-from latentlab.files import atomic_file, refuse_existing
+from latentlab.errors import UsageError
+from latentlab.files import atomic_file
 
 FORMATS = (".png", ".svg", ".pdf")
+STAR, DAGGER = "*", "†"
+"""What pictures and tables put behind names: conditioned on others; hardly known."""
 INK, QUIET = "#1a1a1a", "#666666"
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "text.color": INK,
+    "text.parse_math": False,  # names may hold dollar signs
     "axes.labelcolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -34,18 +37,6 @@ def check_picture(path: Path | str) -> None:
         raise UsageError(f"{path}: pictures end in {', '.join(FORMATS)}.")
 
 
-def check_free(path: Path | str, *, overwrite: bool = False) -> None:
-    """A file's place must be free, or with `overwrite` that of a file.
-
-    Raises:
-        OutputExistsError: It is not.
-    """
-    if not overwrite:
-        refuse_existing(path)
-    if Path(path).is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file.")
-
-
 def save_figure(path: Path | str, figure: Figure, *, dpi: int, crop: bool = False) -> None:
     """Write a figure in the format of the file's ending, at once, undated; `crop` cuts margins off."""
     path = Path(path)
@@ -58,4 +49,20 @@ def save_figure(path: Path | str, figure: Figure, *, dpi: int, crop: bool = Fals
 
 def words(attribute: str) -> str:
     """An attribute's name as a picture writes it."""
-    return attribute.replace("_", " ")
+    return printable(attribute.replace("_", " "))
+
+
+def printable(text: str) -> str:
+    """A text with blanks for what cannot be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def marked(name: str, *, conditioned: bool = False, hardly_known: bool = False) -> str:
+    """A name with its signs."""
+    return " ".join([name, *[STAR] * conditioned, *[DAGGER] * hardly_known])
+
+
+def dagger_in_words(dims: int | None = None) -> str:
+    """What the sign of hardly known directions means."""
+    number = f" ({dims})" if dims else ""
+    return f"{DAGGER} hardly known: fewer samples of the rarer class than dimensions{number}"

@@ -1,5 +1,6 @@
 """Edits: latents moved along attribute directions, and their images."""
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from latentlab.blocks import block_pool, block_rows, in_order
 from latentlab.directions.form import Directions, Space
-from latentlab.errors import DataError, DirectionsError, UnknownNetworkWarning, UsageError
+from latentlab.directions.steps import check_steps, warn_of_far
+from latentlab.errors import DataError, DirectionsError, OffSamplesWarning, UnknownNetworkWarning, UsageError
 from latentlab.images import to_uint8
 from latentlab.latents import sample_z, truncate
 from latentlab.progress import Progress, silent
@@ -41,6 +43,7 @@ class Edit:
         step: float64 [D], what is added to a latent per step: one standard deviation along the direction.
         conditioned_on: The attributes whose directions it is orthogonal to.
         source: What tells it from edits of the same attribute in the same space, such as a file's name; may be empty.
+        hardly_known: Whether the direction rests on fewer samples of the rarer class than there are dimensions.
     """
 
     attribute: str
@@ -48,6 +51,7 @@ class Edit:
     step: np.ndarray
     conditioned_on: tuple[str, ...] = ()
     source: str = ""
+    hardly_known: bool = False
 
     @property
     def name(self) -> str:
@@ -58,29 +62,44 @@ class Edit:
 
 
 def edits_along(
-    directions: Sequence[Directions], attributes: Sequence[str] | None, *, sources: Sequence[str] | None = None
+    directions: Sequence[Directions],
+    attributes: Sequence[str] | None,
+    *,
+    sources: Sequence[str] | None = None,
+    besides: Sequence[str] = (),
 ) -> list[Edit]:
     """Edits along the directions of some attributes; of each attribute, those of all the given directions in turn.
 
     Args:
         directions: Of one or more spaces.
-        attributes: Names; None for all that are valid.
+        attributes: Names; None for all that are valid and not hardly known.
         sources: For each of the directions, what tells it from others of the same space.
+        besides: With None, names that are taken all the same.
 
     Raises:
-        UsageError: There is no such attribute, or it has no direction.
+        UsageError: There is no such attribute, or it has no direction, or there are none but hardly known ones.
     """
     sources = sources or [""] * len(directions)
-    names = dict.fromkeys(attributes or [name for found in directions for name in _valid(found)])
+    known = [well_known(found) for found in directions]
+    names = dict.fromkeys(attributes or [*itertools.chain(*known), *besides])
+    if not names:
+        raise UsageError("all directions are hardly known: fewer samples than dimensions. Name those to edit.")
     edits = []
     for name in names:
-        for found, source in zip(directions, sources, strict=True):
-            if attributes is None and name not in _valid(found):
+        for found, source, usual in zip(directions, sources, known, strict=True):
+            if attributes is None and name not in usual and name not in besides:
                 continue
             row = found.index(name)
             step = found.scale[row] * found.directions[row]
-            edits.append(Edit(name, found.space, step, found.conditioned_on[row], source))
+            few = bool(found.hardly_known[row])
+            edits.append(Edit(name, found.space, step, found.conditioned_on[row], source, few))
     return edits
+
+
+def well_known(found: Directions) -> list[str]:
+    """Attributes whose directions are valid and rest on enough samples."""
+    there = found.valid & ~found.hardly_known
+    return [name for name, known in zip(found.attributes, there, strict=True) if known]
 
 
 def check_network(
@@ -115,6 +134,32 @@ def check_network(
     )
 
 
+def check_truncation(found: Directions, psi: float) -> None:
+    """Warn where directions come from samples at another truncation than that of the edits."""
+    theirs = (found.provenance.get("store") or {}).get("truncation_psi")
+    if theirs is not None and theirs != psi:
+        warnings.warn(
+            f"the directions in {found.space.upper()} are of samples at truncation psi {theirs:g}, and edits are made "
+            f"at {psi:g}: steps are standard deviations of those samples, and here the attributes may look otherwise.",
+            OffSamplesWarning,
+            stacklevel=2,
+        )
+
+
+def in_words(layers: Sequence[int] | None) -> str:
+    """`layers 0-3, 5`, or `all layers`."""
+    if layers is None:
+        return "all layers"
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    listed = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return f"layer{'s' * (len(layers) > 1)} {listed}"
+
+
 @dataclass(frozen=True)
 class Editor:
     """Makes images of edited latents of a generator.
@@ -125,6 +170,7 @@ class Editor:
         truncation_psi: 1 for none. What is edited in W has been truncated before; in Z, it is truncated afterwards.
         noise_mode: "random": fresh noise for every latent, and the same for all edits of it; "const"; "none".
         layers: The layers that edits in W reach; None for all. Edits in Z reach all.
+        network: What the generator is called, for pictures and tables.
     """
 
     generator: GeneratorLike
@@ -132,6 +178,7 @@ class Editor:
     truncation_psi: float = 1.0
     noise_mode: NoiseMode = "random"
     layers: tuple[int, ...] | None = None
+    network: NetworkName | None = None
 
     def __post_init__(self) -> None:
         """Check.
@@ -146,6 +193,15 @@ class Editor:
         if wrong or self.layers == ():
             which = f"layer {wrong[0]}" if wrong else "no layer"
             raise UsageError(f"{which} shall be edited; this generator has the layers 0 to {count - 1}.")
+
+    @property
+    def description(self) -> str:
+        """The network's name, and what is not as it is by default, in words."""
+        found = [self.network.name] if self.network else []
+        found += [f"truncation {self.truncation_psi:g}"] if self.truncation_psi != 1 else []
+        found += [f"noise {self.noise_mode}"] if self.noise_mode != "random" else []
+        found += [f"edits in W reach {in_words(self.layers)} only"] if self.layers is not None else []
+        return ", ".join(found)
 
     def latents(self, z: Tensor, edit: Edit | None, step: float = 0.0) -> Tensor:
         """ws [N, num_ws, w_dim] of z [N, z_dim] on the CPU, moved by some steps; as they are for no edit.
@@ -205,9 +261,11 @@ def render_edits(
         progress: Told after every strip.
 
     Raises:
-        UsageError: Steps are too far.
+        UsageError: Steps are no numbers, or too far.
         DataError: Images are not finite.
     """
+    check_steps(steps)
+    warn_of_far(steps)
     at_once = block_rows(editor.generator.img_resolution)
 
     @torch.inference_mode()
@@ -234,7 +292,3 @@ def spread(function: Callable[[Item], Made], items: Iterable[Item], editor: Edit
     workers = torch.get_num_threads() if on_cpu and threads_may_share(editor.generator) else 1
     with block_pool(workers) as pool, full_precision():
         yield from in_order(pool, function, items, ahead=2 * workers)
-
-
-def _valid(found: Directions) -> list[str]:
-    return [name for name, valid in zip(found.attributes, found.valid, strict=True) if valid]

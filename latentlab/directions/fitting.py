@@ -155,6 +155,7 @@ def _directions(
             "more images, or check that the classifiers fit the images."
         )
     normals = np.where(valid[:, None], units, 0)
+    kept = [problem.labels[rows, attribute] for attribute, rows in enumerate(problem.keep)]
     return Directions(
         attributes=store.settings.attributes,
         space=space,
@@ -164,9 +165,8 @@ def _directions(
         scale=np.where(valid, scale, np.nan),
         accuracy=problem.accuracy(planes, problem.keep),
         held_out_accuracy=problem.accuracy(tested, problem.unseen()),
-        share_positive=np.array(
-            [problem.labels[rows, attribute].mean() for attribute, rows in enumerate(problem.keep)]
-        ),
+        share_positive=np.array([labels.mean() for labels in kept]),
+        num_rarer=np.array([min(labels.sum(), (~labels).sum()) for labels in kept], np.int64),
         converged=planes.converged,
         valid=valid,
         reason=tuple(reason),

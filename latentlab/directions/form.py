@@ -2,8 +2,6 @@
 
 import difflib
 import json
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +10,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from latentlab.errors import DirectionsError, UsageError
-from latentlab.files import atomic_file
+from latentlab.directions.provenance import conditions_of, provenance_of
+from latentlab.errors import DataError, DirectionsError, UsageError
+from latentlab.files import atomic_file, load_arrays
 
 SCHEMA_VERSION = 1
 Space = Literal["z", "w"]
 _NUMBERS = ("intercepts", "scale", "accuracy", "held_out_accuracy", "share_positive")
+_COUNTS = ("num_rarer",)
 _FLAGS = ("converged", "valid")
 _TEXTS = ("reason", "conditioned_on")
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 _UNIT = 1e-6
 
 
@@ -40,6 +39,7 @@ class Directions:
         accuracy: float64 [A], of the plane on the samples it was fitted on.
         held_out_accuracy: float64 [A], of a second plane on the fifth of these samples that it was not fitted on.
         share_positive: float64 [A], of the samples it was fitted on.
+        num_rarer: int64 [A], how many of these samples are of the rarer of the two classes; 0 where nothing was fitted.
         converged: bool [A], whether the solver did.
         valid: bool [A].
         reason: A texts, why an attribute is not valid; empty where it is.
@@ -56,6 +56,7 @@ class Directions:
     accuracy: np.ndarray
     held_out_accuracy: np.ndarray
     share_positive: np.ndarray
+    num_rarer: np.ndarray
     converged: np.ndarray
     valid: np.ndarray
     reason: tuple[str, ...]
@@ -66,6 +67,11 @@ class Directions:
     def dims(self) -> int:
         """D."""
         return int(self.directions.shape[1])
+
+    @property
+    def hardly_known(self) -> np.ndarray:
+        """Which valid directions rest on fewer samples of the rarer class than there are dimensions, bool [A]."""
+        return self.valid & (self.num_rarer < self.dims)
 
     @property
     def cosines(self) -> np.ndarray:
@@ -117,7 +123,7 @@ def save_directions(path: Path | str, found: Directions) -> None:
     """Write directions.npz, at once and without pickles."""
     arrays: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "space": found.space}
     arrays |= {"attributes": np.array(found.attributes, np.str_)}
-    arrays |= {name: getattr(found, name) for name in ("directions", "normals", *_NUMBERS, *_FLAGS)}
+    arrays |= {name: getattr(found, name) for name in ("directions", "normals", *_NUMBERS, *_COUNTS, *_FLAGS)}
     arrays |= {"reason": np.array(found.reason, np.str_)}
     arrays |= {"conditioned_on": np.array([json.dumps(names) for names in found.conditioned_on], np.str_)}
     arrays |= {"cosines": found.cosines, "cosines_unconditioned": found.cosines_unconditioned}
@@ -136,20 +142,24 @@ def load_directions(path: Path | str) -> Directions:
     arrays = _read(path)
     _check_known(path, arrays)
     try:
+        if arrays["directions"].ndim != 2:
+            raise ValueError(f"directions have the shape {list(arrays['directions'].shape)} instead of [A, D]")
         count, dims = arrays["directions"].shape
+        attributes = _texts(arrays["attributes"], count)
         found = Directions(
-            attributes=_texts(arrays["attributes"], count),
-            space=str(arrays["space"]),  # type: ignore[arg-type]
+            attributes=attributes,
+            space=_text(arrays["space"]),  # type: ignore[arg-type]
             directions=_array(arrays["directions"], (count, dims), "f"),
             normals=_array(arrays["normals"], (count, dims), "f"),
             **{name: _array(arrays[name], (count,), "f") for name in _NUMBERS},
+            **{name: _array(arrays[name], (count,), "i") for name in _COUNTS},
             **{name: _array(arrays[name], (count,), "b") for name in _FLAGS},
             reason=_texts(arrays["reason"], count),
-            conditioned_on=tuple(tuple(json.loads(text)) for text in _texts(arrays["conditioned_on"], count)),
-            provenance=dict(json.loads(str(arrays["provenance"]))),
+            conditioned_on=conditions_of(_texts(arrays["conditioned_on"], count), attributes),
+            provenance=provenance_of(_text(arrays["provenance"])),
         )
         _check_numbers(found)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise DirectionsError(f"{path} is damaged ({error}): make it again with `latentlab directions`.") from error
     return found
 
@@ -159,26 +169,24 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DirectionsError(f"{path}: no such file of directions; `latentlab directions` writes one.")
     try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            return {} if isinstance(stored, np.ndarray) else {name: stored[name] for name in stored.files}
-    except _UNREADABLE as error:
-        raise DirectionsError(
-            f"{path} is damaged or no .npz file ({error}): name a file that `latentlab directions` wrote."
-        ) from error
+        return load_arrays(path)
+    except DataError as error:
+        raise DirectionsError(f"{error} Name a file that `latentlab directions` wrote.") from error
 
 
 def _check_known(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Refuse what is no file of directions, or one that this version does not know."""
     if "schema_version" not in arrays or "directions" not in arrays:
-        there = f"it holds {', '.join(sorted(arrays))}" if arrays else "it holds a single array"
-        raise DirectionsError(f"{path} is no file of directions; {there}. `latentlab directions` writes such files.")
+        there = ", ".join(sorted(arrays)) or "nothing"
+        raise DirectionsError(
+            f"{path} is no file of directions; it holds {there}. `latentlab directions` writes such files."
+        )
     if arrays["schema_version"].shape != () or arrays["schema_version"] != SCHEMA_VERSION:
         raise DirectionsError(
             f"{path} has schema version {arrays['schema_version']}, and this LatentLab reads version {SCHEMA_VERSION}: "
             "use the version of LatentLab that wrote it, or make it again."
         )
-    needed = ("attributes", "space", "normals", *_NUMBERS, *_FLAGS, *_TEXTS, "provenance")
+    needed = ("attributes", "space", "normals", *_NUMBERS, *_COUNTS, *_FLAGS, *_TEXTS, "provenance")
     missing = [name for name in needed if name not in arrays]
     if missing:
         raise DirectionsError(f"{path} lacks {', '.join(missing)}: make it again with `latentlab directions`.")
@@ -194,6 +202,8 @@ def _check_numbers(found: Directions) -> None:
         lengths = np.linalg.norm(vectors[found.valid], axis=1)
         if not np.allclose(lengths, 1, rtol=0, atol=_UNIT):
             raise ValueError("directions are not of unit length")
+    if (found.num_rarer < 0).any():
+        raise ValueError("num_rarer is below 0")
     usable = np.isfinite(found.scale) & (found.scale > 0) & np.isfinite(found.intercepts)
     if not usable[found.valid].all():
         raise ValueError("scale or intercepts are not finite numbers, or a scale is not above 0")
@@ -208,6 +218,12 @@ def _array(values: np.ndarray, shape: tuple[int, ...], kind: str) -> np.ndarray:
     if values.shape != shape or values.dtype.kind != kind:
         raise ValueError(f"an array is {values.dtype} {list(values.shape)} where {list(shape)} was expected")
     return values.astype(np.float64) if kind == "f" else values
+
+
+def _text(value: np.ndarray) -> str:
+    if value.shape != () or value.dtype.kind != "U":
+        raise ValueError(f"an array is {value.dtype} {list(value.shape)} where a text was expected")
+    return str(value)
 
 
 def _texts(values: np.ndarray, count: int) -> tuple[str, ...]:

@@ -12,7 +12,18 @@ from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from latentlab.directions.drawing import INK, QUIET, STYLE, check_picture, save_figure, words
+from latentlab.directions.drawing import (
+    INK,
+    QUIET,
+    STAR,
+    STYLE,
+    check_picture,
+    dagger_in_words,
+    marked,
+    printable,
+    save_figure,
+    words,
+)
 from latentlab.directions.form import Directions
 from latentlab.directions.rescoring import Rescoring
 
@@ -35,7 +46,8 @@ def clustered(cosines: np.ndarray) -> np.ndarray:
 
 
 def save_cosines(path: Path | str, found: Directions) -> None:
-    """Draw the cosines between the directions of all valid attributes; a star marks the conditioned ones.
+    """Draw the cosines between the directions of all valid attributes; a star marks the conditioned ones, a dagger the
+    hardly known.
 
     Raises:
         UsageError: The file's ending is that of no picture.
@@ -45,14 +57,20 @@ def save_cosines(path: Path | str, found: Directions) -> None:
     rows = valid[clustered(found.cosines[np.ix_(valid, valid)])]
     values = found.cosines[np.ix_(rows, rows)]
     np.fill_diagonal(values, np.nan)  # always 1
-    labels = [words(found.attributes[row]) + " *" * bool(found.conditioned_on[row]) for row in rows]
+    few = found.hardly_known
+    labels = [
+        marked(words(found.attributes[row]), conditioned=bool(found.conditioned_on[row]), hardly_known=bool(few[row]))
+        for row in rows
+    ]
     title = f"Cosines between attribute directions in {found.space.upper()}"
     stars = {
         words(found.attributes[row]): ", ".join(map(words, found.conditioned_on[row]))
         for row in rows
         if found.conditioned_on[row]
     }
-    notes = [found.network["name"], *(f"* {name}: orthogonal to {others}" for name, others in stars.items())]
+    notes = [printable(found.network["name"])]
+    notes += [f"{STAR} {name}: orthogonal to {others}" for name, others in stars.items()]
+    notes += [dagger_in_words(found.dims)] * bool(few[rows].any())
     with mpl.rc_context(STYLE):
         figure = _heatmap(values, labels, labels, limit=1.0, title=title, notes=notes, key="cosine")
     save_figure(path, figure, dpi=DPI, crop=True)
@@ -73,15 +91,17 @@ def save_moves(path: Path | str, found: Rescoring) -> None:
     rows = np.argsort(position[found.targets], kind="stable")
     limit = float(np.nanmax(np.abs(values), initial=0)) or 1.0
     title = "What edits move"
-    note = f"standard deviations of log-odds per step, means over {found.num_samples:,} samples; targets framed"
+    notes = [printable(found.description)] * bool(found.description)
+    notes += [f"standard deviations of log-odds per step, means over {found.num_samples:,} samples; targets framed"]
+    notes += [dagger_in_words()] * any(edit.hardly_known for edit in found.edits)
     with mpl.rc_context(STYLE):
         figure = _heatmap(
             values[np.ix_(rows, order)],
-            [words(found.edits[row].name) for row in rows],
+            [marked(words(found.edits[row].name), hardly_known=found.edits[row].hardly_known) for row in rows],
             [words(found.attributes[column]) for column in order],
             limit=limit,
             title=title,
-            notes=[note],
+            notes=notes,
             key="sd per step",
             framed=[(number, int(position[found.targets[row]])) for number, row in enumerate(rows)],
         )

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from latentlab.blocks import block_rows
 from latentlab.directions.editing import Edit, Editor, spread
 from latentlab.directions.form import position
+from latentlab.directions.steps import check_steps, warn_of_far
 from latentlab.errors import DataError, UsageError
-from latentlab.files import atomic_file
 from latentlab.images import box_resize
 from latentlab.latents import sample_z
 from latentlab.metrics.bootstrap import REPLICATES, draw_counts
@@ -43,7 +41,9 @@ class Rescoring:
         selectivity_ci95: float64 [E, 2].
         num_samples: How many latents.
         reach: Steps to either side.
-        settings: What else decides the numbers, as JSON holds it: seed, classifiers, truncation, noise, layers.
+        settings: What else decides the numbers, as JSON holds it: network, seed, classifiers, truncation, noise,
+            layers.
+        description: What of it is not as it is by default, with the network's name, in words.
     """
 
     edits: tuple[Edit, ...]
@@ -58,6 +58,7 @@ class Rescoring:
     num_samples: int
     reach: float
     settings: dict[str, Any]
+    description: str = ""
 
     @property
     def standardised(self) -> np.ndarray:
@@ -96,16 +97,17 @@ def rescore_edits(
     """
     if num_samples < 2 or not 0 < reach < np.inf:
         raise UsageError(f"num_samples is {num_samples} and reach {reach}: at least 2, and a finite number above 0.")
+    check_steps([reach], "reach")
+    warn_of_far([reach], "reach")
     measured = tuple(labeller.attributes)
     targets = np.array([_target(edit, labeller) for edit in edits])
     base, low, high = _collect(editor, labeller, edits, (num_samples, reach, seed), progress)
     moves = (high - low) / (2 * reach)
     spread = base.std(axis=0)
-    replicates = _resampled(moves, bootstrap, seed)
+    replicates, spreads = _resampled(moves, bootstrap, seed), _resampled_spread(base, bootstrap, seed)
     ends = np.percentile(replicates, [2.5, 97.5], axis=0)
-    selectivities = np.stack([_selectivity(_standardised(means, spread), targets) for means in replicates])
-    with np.errstate(invalid="ignore"):
-        selectivity_ends = np.percentile(selectivities, [2.5, 97.5], axis=0)
+    pairs = zip(replicates, spreads, strict=True)
+    selectivities = np.stack([_selectivity(_standardised(means, there), targets) for means, there in pairs])
     return Rescoring(
         edits=tuple(edits),
         attributes=measured,
@@ -115,16 +117,18 @@ def rescore_edits(
         targets=targets,
         flips=np.array([_flips(base[:, t], low[e, :, t], high[e, :, t]) for e, t in enumerate(targets)]),
         selectivity=_selectivity(_standardised(moves.mean(axis=1), spread), targets),
-        selectivity_ci95=np.moveaxis(selectivity_ends, 0, -1),
+        selectivity_ci95=_known_ends(selectivities),
         num_samples=num_samples,
         reach=reach,
         settings={
+            "network": None if editor.network is None else editor.network.model_dump(),
             "seed": seed,
             "classifiers": {"name": labeller.name, "sha256": labeller.sha256},
             "truncation_psi": editor.truncation_psi,
             "noise_mode": editor.noise_mode,
             "layers": None if editor.layers is None else list(editor.layers),
         },
+        description=editor.description,
     )
 
 
@@ -180,6 +184,22 @@ def _resampled(moves: np.ndarray, replicates: int, seed: int) -> np.ndarray:
     return np.stack([drawn @ flat / samples for drawn in counts]).reshape(-1, edits, measured)
 
 
+def _resampled_spread(base: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """Standard deviations [B, M] of the unedited log-odds [N, M] of the samples that `_resampled` draws."""
+    samples, found = len(base), []
+    base = base - base[0]  # what never varies becomes exact zeros
+    for drawn in draw_counts(samples, replicates, seed=seed, stream="rescoring"):
+        mean = drawn @ base / samples
+        found.append(np.sqrt(drawn @ (base - mean) ** 2 / samples))
+    return np.stack(found)
+
+
+def _known_ends(replicates: np.ndarray) -> np.ndarray:
+    """The 2.5th and 97.5th percentiles [E, 2] of replicates [B, E]; those that do not exist are left out."""
+    known = [column[np.isfinite(column)] for column in replicates.T]
+    return np.array([np.percentile(column, [2.5, 97.5]) if len(column) else [np.nan, np.nan] for column in known])
+
+
 def _flips(base: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     """Share of samples whose label the edit towards the other label turns over, both ways together."""
     return float(np.where(base > 0, low <= 0, high > 0).mean())
@@ -197,59 +217,3 @@ def _selectivity(standardised: np.ndarray, targets: np.ndarray) -> np.ndarray:
     known = np.isfinite(others).sum(axis=1)
     mean = np.where(known > 0, np.nansum(others, axis=1) / np.maximum(known, 1), 0)
     return np.asarray(standardised[rows, targets] / np.where(mean > 0, mean, np.nan))
-
-
-# ---------------------------------------------------------------------------------------------------- writing
-
-
-def rows_of(found: Rescoring) -> list[dict[str, Any]]:
-    """One row per edit, for JSON: the target's numbers, and of every measured attribute how far it moved."""
-    return [
-        {
-            "edit": edit.name,
-            "attribute": edit.attribute,
-            "space": edit.space,
-            "conditioned_on": list(edit.conditioned_on),
-            "flips": float(found.flips[row]),
-            "selectivity": _known(found.selectivity[row]),
-            "selectivity_ci95": [_known(end) for end in found.selectivity_ci95[row]],
-            "num_samples": found.num_samples,
-            "reach": found.reach,
-            "settings": found.settings,
-            "moves": {
-                name: {
-                    "log_odds": float(found.moves[row, column]),
-                    "ci95": found.ci95[row, column].tolist(),
-                    "sd": _known(found.standardised[row, column]),
-                }
-                for column, name in enumerate(found.attributes)
-            },
-        }
-        for row, edit in enumerate(found.edits)
-    ]
-
-
-def save_table(path: Path | str, found: Rescoring) -> None:
-    """Write a .csv file with a row per edit; of every measured attribute its move and the ends of its interval."""
-    rows = []
-    for row in rows_of(found):
-        target = row["moves"][row["attribute"]]
-        low, high = row["selectivity_ci95"]
-        fields = {name: row[name] for name in ("edit", "attribute", "space")}
-        fields |= {"conditioned_on": " ".join(row["conditioned_on"]), "target": target["log_odds"]}
-        fields |= {"target_sd": target["sd"], "flips": row["flips"], "selectivity": row["selectivity"]}
-        fields |= {"selectivity_low": low, "selectivity_high": high}
-        for name, move in row["moves"].items():
-            fields |= {
-                f"move:{name}": move["log_odds"],
-                f"low:{name}": move["ci95"][0],
-                f"high:{name}": move["ci95"][1],
-            }
-            fields |= {f"sd:{name}": move["sd"]}
-        rows.append(fields)
-    with atomic_file(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -1,6 +1,7 @@
 """The form of run.h5: names, root attributes, and the rules a file must keep to be used."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -65,7 +66,22 @@ def open_file(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise damaged(path, "cut short" if "truncated file" in str(error) else "not an HDF5 file") from error
+        raise _unopened(path, str(error)) from error
+
+
+def _unopened(path: Path, reason: str) -> StoreError:
+    """The error for a file that HDF5 does not open; it may be of any kind, so nobody is told to remove it."""
+    if not path.stat().st_size:
+        return StoreError(f"{path} is empty, and no store of samples; `latentlab sample` writes one.")
+    if not os.access(path, os.R_OK):
+        return StoreError(f"{path} may not be read: {reason}.")
+    if not h5py.is_hdf5(path):
+        return StoreError(
+            f"{path} is not an HDF5 file, so it is no store of samples: name a run.h5 that `latentlab sample` wrote."
+        )
+    if "truncated file" in reason:
+        return StoreError(f"{path} is cut short: copy it again, or run `latentlab sample` again to another file.")
+    return StoreError(f"{path} is an HDF5 file, but cannot be opened: {reason}.")
 
 
 @contextmanager
