@@ -1,5 +1,6 @@
 """Disentanglement of a store: result lines, files of factors, and the command."""
 
+import errno
 import json
 
 import h5py
@@ -8,10 +9,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from latentlab import results
 from latentlab.cli import app
 from latentlab.cli.disentanglement import ALL
 from latentlab.errors import DataError, StoreError, UsageError
-from latentlab.metrics.disentanglement import METRICS, disentanglement_scores
+from latentlab.metrics.disentanglement import METRICS, disentanglement_scores, on_store
 from latentlab.metrics.disentanglement.factor_files import read_factors
 from latentlab.metrics.disentanglement.on_store import disentanglement_results
 from latentlab.results import HIGHER_IS_BETTER, read_results
@@ -59,10 +61,10 @@ def command(*arguments, code=0):
 
 def test_results_of_a_store_carry_their_protocol(run_file, world):
     with LatentStore.open(run_file) as store:
-        results = disentanglement_results(store, metrics=CHEAP, bootstrap=20)
-    assert [result.metric for result in results] == [f"{name}_{space}" for space in "zw" for name in CHEAP]
-    assert {result.metric for result in results} <= HIGHER_IS_BETTER
-    mig = results[0]
+        found = disentanglement_results(store, metrics=CHEAP, bootstrap=20)
+    assert [result.metric for result in found] == [f"{name}_{space}" for space in "zw" for name in CHEAP]
+    assert {result.metric for result in found} <= HIGHER_IS_BETTER
+    mig = found[0]
     expected = disentanglement_scores(world[0], world[2] > 0, metrics=CHEAP, bootstrap=20)[0]
     assert (mig.value, mig.ci95, mig.details["baseline"]) == (expected.value, expected.ci95, expected.baseline)
     assert mig.protocol["direction"] == "higher is better"
@@ -75,8 +77,8 @@ def test_results_of_a_store_carry_their_protocol(run_file, world):
 
 def test_all_metrics_say_what_decides_them(run_file):
     with LatentStore.open(run_file) as store:
-        results = disentanglement_results(store, spaces=["w"], bootstrap=5)
-    protocols = {result.metric: result.protocol for result in results}
+        found = disentanglement_results(store, spaces=["w"], bootstrap=5)
+    protocols = {result.metric: result.protocol for result in found}
     assert len(protocols) == 12
     assert protocols["dci_completeness_linear_w"]["penalty"] == "0.2 s / sqrt(n)"
     assert protocols["dci_completeness_boosting_w"]["n_estimators"] == 100
@@ -174,9 +176,9 @@ def test_the_command_prints_a_table_and_appends_results(run_file):
     assert sum(line[0].strip().startswith("DCI") for line in lines) == 6
     assert "useless W" in shown
     assert 'Higher is better for every number. "useless": the same latents against other samples\' factors.' in shown
-    results = read_results(run_file.parent / "results.jsonl")
-    assert len(results) == 24
-    assert len({result.metric for result in results}) == 24
+    found = read_results(run_file.parent / "results.jsonl")
+    assert len(found) == 24
+    assert len({result.metric for result in found}) == 24
 
 
 def test_json_other_metrics_and_other_files(run_file, tmp_path):
@@ -228,6 +230,25 @@ def test_wrong_use_is_said_in_a_line(run_file, options, code, words):
     done = command(run_file, *options, code=code)
     assert words in done.stderr
     assert not (run_file.parent / "results.jsonl").exists()
+
+
+def test_a_file_of_another_kind_is_refused_before_anything_is_measured(run_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(on_store, "disentanglement_scores", None)
+    (tmp_path / "notes.txt").write_text("mine")
+    done = command(run_file, "--results", tmp_path / "notes.txt", code=1)
+    assert "notes.txt, line 1: not a result line" in done.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert "is no file" in command(run_file, "--results", tmp_path, code=2).stderr
+
+
+def test_numbers_are_shown_even_if_they_cannot_be_kept(run_file, monkeypatch):
+    def full(path, measured):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(results, "append_results", full)
+    done = command(run_file, "--metrics", "mig", code=1)
+    assert "MIG  " in done.stdout
+    assert "The disk is full" in done.stderr
 
 
 def test_labels_of_one_class_are_an_error(tmp_path, world):

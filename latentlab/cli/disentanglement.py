@@ -50,9 +50,11 @@ def disentanglement(
     """
     from latentlab.cli.display import progress_bar, say
     from latentlab.metrics.disentanglement.on_store import disentanglement_results
-    from latentlab.results import append_results
+    from latentlab.results import append_results, check_results_file
     from latentlab.store import LatentStore
 
+    target = results or store.parent / "results.jsonl"
+    check_results_file(target)
     needs = ("logits",) if factors is None else ()
     with LatentStore.open(store, needs=needs) as opened, progress_bar("Measuring", "fits") as progress:
         if not opened.settings.has_mapping:
@@ -69,12 +71,13 @@ def disentanglement(
             seed=seed,
             progress=progress,
         )
-    target = results or store.parent / "results.jsonl"
-    append_results(target, measured)
-    if as_json:
-        print(*(result.model_dump_json() for result in measured), sep="\n")
-    else:
-        _print(measured, against=f"the labels of {store}" if factors is None else str(factors))
+    try:
+        append_results(target, measured)
+    finally:  # a full disk costs the file its lines, not the user the numbers
+        if as_json:
+            print(*(result.model_dump_json() for result in measured), sep="\n")
+        else:
+            _print(measured, against=f"the labels of {store}" if factors is None else str(factors))
     say(f"appended to {target}")
 
 
