@@ -6,12 +6,17 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from latentlab.errors import LatentLabError, OutputExistsError
+from latentlab.errors import DataError, LatentLabError, OutputExistsError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -128,6 +133,51 @@ def unfit_names(names: Sequence[str]) -> list[str]:
     taken = Counter(name.casefold() for name in names)
     wrong = [name for name in names if not re.fullmatch(r"[^\x00-\x1f/\\:*?\"<>|.][^\x00-\x1f/\\:*?\"<>|]*", name)]
     return wrong + [name for name in names if taken[name.casefold()] > 1]
+
+
+def load_arrays(path: Path | str) -> "dict[str, np.ndarray]":
+    """All arrays of an .npz file by their names.
+
+    Raises:
+        DataError: It is no .npz file of plain arrays (no pickled objects), or it cannot be read; the message starts
+            with the path.
+    """
+    import numpy as np
+
+    path = Path(path)
+    try:
+        arrays = None
+        if zipfile.is_zipfile(path):
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib and NumPy's headers have a dozen kinds of errors for damaged bytes
+        raise DataError(f"{path} cannot be read as an .npz file: {_cause(error)}.") from error
+    if arrays is None:
+        raise DataError(f"{path} is no .npz file{_instead(path)}.")
+    strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if strange:
+        raise DataError(f"{path} is no .npz file of arrays alone: {', '.join(strange)} is something else.")
+    return arrays
+
+
+def _instead(path: Path) -> str:
+    """What a file is that is no zip archive, as far as its first bytes tell."""
+    if not path.is_file():
+        return ": there is no such file"
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"PK"):
+        return ": it is cut short"
+    return ": it is empty" if not start else ": it holds a single array, as .npy" if start == b"\x93NUMPY" else ""
+
+
+def _cause(error: Exception) -> str:
+    """An error in a few words; NumPy's advice to load the pickles of a file that nobody has looked at is left out."""
+    if "pickle" in str(error):
+        return "it holds Python objects, which are never loaded"
+    if isinstance(error, MemoryError):
+        return "its arrays would not fit into the memory"
+    return str(error).strip(".\n") or type(error).__name__
 
 
 def file_sha256(path: Path | str) -> str:
