@@ -262,17 +262,22 @@ def test_the_more_a_latent_mixes_factors_the_lower_its_modularity(kind):
     assert values[-1] < values[0] - 0.1
 
 
+@pytest.mark.filterwarnings("default")
 def test_constant_dimensions_carry_no_information_and_change_little(scores):
     latents, factors = world("binary", "perfect")
     padded = np.concatenate([latents, np.full((len(latents), 3), 7.0)], axis=1)
-    found = by_name(disentanglement_scores(padded, factors, bootstrap=2))
+    with pytest.warns(DegenerateWarning, match="3 of the latents' 7 columns are constant and say nothing: 4, 5, 6"):
+        found = by_name(disentanglement_scores(padded, factors, bootstrap=2))
     for name in ("mig", "modularity", "sap", "explicitness"):
         assert found[name].value == pytest.approx(scores["binary", "perfect"][name].value, abs=0.02), name
     assert found["modularity"].details == {"num_informative": WIDTH}
     assert found["dci_disentanglement_boosting"].value > 0.97
-    nothing = by_name(disentanglement_scores(np.ones_like(latents), factors, bootstrap=2))
-    for name in ("mig", "modularity", "sap", "dci_disentanglement_linear", "explicitness"):
-        assert nothing[name].value == pytest.approx(0, abs=1e-6), name
+
+
+def test_latents_that_do_not_vary_are_refused():
+    latents, factors = world("binary", "perfect")
+    with pytest.raises(DataError, match="all latents are the same, so nothing can be told from them"):
+        disentanglement_scores(np.ones_like(latents), factors)
 
 
 def test_a_monotone_function_of_each_latent_changes_nothing_that_looks_at_order():
@@ -413,8 +418,8 @@ def test_factors_that_say_the_same_are_named_and_kept():
         ({"metrics": ["mig", "beta"]}, UsageError, r"metrics beta: they must be of mig, modularity, sap, dci-linear"),
         ({"metrics": []}, UsageError, "metrics are missing"),
         ({"binning": "fine"}, UsageError, "binning is 'fine'; it must be one of equal-count, equal-width"),
-        ({"num_samples": 1801}, UsageError, "1,801 samples would be taken of 1,800"),
-        ({"num_samples": 29}, UsageError, "at least 30 are needed"),
+        ({"num_samples": 1801}, UsageError, "is 1,801; of these 1,800 samples take at least 30 and at most 1,800"),
+        ({"num_samples": 29}, UsageError, "is 29; of these 1,800 samples take at least 30"),
         ({"names": ["a", "b"]}, UsageError, "2 factors are named, but there are 4 columns"),
         ({"names": ["a", "b", "a", "c"]}, DataError, "factor a occurs more than once"),
     ],
@@ -436,6 +441,8 @@ def test_arrays_that_do_not_fit_are_named():
     broken[17:19, 2] = np.nan
     with pytest.raises(DataError, match=r"factor hue is not finite .* in 2 of 1,800 rows, first in row 17"):
         disentanglement_scores(latents, broken, ["a", "b", "hue", "c"])
+    with pytest.raises(DataError, match="there are 29 samples, and at least 30 are needed: sample more"):
+        disentanglement_scores(latents[:29], factors[:29])
     latents[5, 0] = np.inf
     with pytest.raises(DataError, match=r"latents are not finite .* row 5"):
         disentanglement_scores(latents, factors)

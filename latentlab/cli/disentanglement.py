@@ -49,7 +49,7 @@ def disentanglement(
       latentlab disentanglement run.h5 --factors run-factors.npz --metrics mig,sap
     """
     from latentlab.cli.display import progress_bar, say
-    from latentlab.metrics.disentanglement.on_store import disentanglement_results
+    from latentlab.metrics.disentanglement.on_store import disentanglement_results, measurable_spaces
     from latentlab.results import append_results, check_results_file
     from latentlab.store import LatentStore
 
@@ -57,10 +57,11 @@ def disentanglement(
     check_results_file(target)
     needs = ("logits",) if factors is None else ()
     with LatentStore.open(store, needs=needs) as opened, progress_bar("Measuring", "fits") as progress:
+        found = measurable_spaces(opened)
         if not opened.settings.has_mapping:
             say(f"this generator has no mapping network: W is Z{', so only Z is measured' * (space == 'both')}")
-        elif space == "both" and not opened.has("w"):
-            say(f"{store} holds no w, so only Z is measured")
+        elif space == "both" and len(found) == 1:
+            say(f"{store} holds no {'w' if found == ('z',) else 'z'}, so only {found[0].upper()} is measured")
         measured = disentanglement_results(
             opened,
             spaces=None if space == "both" else (space,),
