@@ -5,22 +5,20 @@ that of the observed frequencies, whose bias is positive, about (bins - 1)(value
 it is, as is usual, and the shuffled baseline shows how much of a number it makes up.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csc_matrix
 
 from latentlab.metrics.bootstrap import weight_blocks
 from latentlab.metrics.disentanglement.problem import Outcome, Problem
 
 BINS = 20
 BLOCKS = 100
-"""Blocks of rows that a bootstrap draws from."""
+"""Blocks of rows of which one after the other is left out."""
 
 Binning = Literal["equal-count", "equal-width"]
-_VALUES_AT_A_TIME = 8_000_000
 _NOTHING = 1e-9  # bits that a latent without any information may have by rounding
 
 
@@ -35,22 +33,24 @@ def information_metrics(
 ) -> list[Outcome]:
     """MIG, modularity or both, from all rows; `codes` are the latents' bins, made by `binning`.
 
-    The bootstrap draws 100 blocks of consecutive rows with replacement. A resample repeats rows, which raises every
-    estimate of mutual information; the replicates are therefore moved so that their mean is the value.
+    Intervals are those of the grouped jackknife, with 100 blocks of consecutive rows: a resample repeats rows, which
+    raises every estimate of mutual information, and leaving rows out hardly does.
     """
-    count = len(problem.latents)
-    weights = _weights(min(BLOCKS, count), bootstrap, seed)
-    mutual, entropies, drawn, drawn_entropies = weighted_information(codes, bin_codes(problem.factors), weights)
+    count, blocks = len(problem.latents), min(BLOCKS, len(problem.latents)) if bootstrap else 0
+    mutual, entropies, without, entropies_without = information(codes, bin_codes(problem.factors), blocks)
     settings = {"bins": BINS, "binning": binning}
     found = []
     if "mig" in metrics:
-        gaps, drawn_gaps = mutual_information_gaps(mutual, entropies), mutual_information_gaps(drawn, drawn_entropies)
+        gaps, other_gaps = (
+            mutual_information_gaps(mutual, entropies),
+            mutual_information_gaps(without, entropies_without),
+        )
         per_factor = {"gap": gaps, "entropy_bits": entropies, "best_latent": mutual.argmax(axis=0)}
-        replicates = _recentred(drawn_gaps.mean(axis=-1), gaps.mean())
+        replicates = _replicates(gaps.mean(), other_gaps.mean(axis=-1), seed, bootstrap)
         found.append(Outcome("mig", float(gaps.mean()), replicates, count, settings, per_factor))
     if "modularity" in metrics:
         value, informative = modularity(mutual)
-        replicates = _recentred(modularity(drawn)[0], value)
+        replicates = _replicates(value, modularity(without)[0], seed, bootstrap)
         details = {"num_informative": int(informative)}
         found.append(Outcome("modularity", float(value), replicates, count, settings, details=details))
     return found
@@ -99,73 +99,57 @@ def bin_codes(values: np.ndarray, *, bins: int = BINS, binning: Binning = "equal
     return codes
 
 
-def weighted_information(
-    codes: np.ndarray, factors: np.ndarray, weights: np.ndarray
+def information(
+    codes: np.ndarray, factors: np.ndarray, blocks: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mutual information and entropies, in bits, of all rows and of weighted blocks of rows.
+    """Mutual information and entropies, in bits, of all rows and without each block of rows.
+
+    I(z; v) = H(z) + H(v) - H(z, v), and the entropy of counts n of N rows is log2 N - sum n log2 n / N.
 
     Args:
         codes: Bins of the latents, uint8 [N, D].
         factors: Bins of the factors, uint8 [N, K].
-        weights: float32 [B, blocks]: how often each of as many nearly equal blocks of consecutive rows counts.
+        blocks: Nearly equal blocks of consecutive rows, of which one after the other is left out; 0 for none.
 
     Returns:
-        I(z_j; v_k) [D, K], H(v_k) [K], and the same under each weighting, [B, D, K] and [B, K].
+        I(z_j; v_k) [D, K], H(v_k) [K], and the same without each block, [blocks, D, K] and [blocks, K].
     """
-    (dims, num_factors), replicates = (codes.shape[1], factors.shape[1]), len(weights)
-    mutual, drawn = np.empty((dims, num_factors)), np.empty((replicates, dims, num_factors), np.float32)
-    entropies, drawn_entropies = np.empty(num_factors), np.empty((replicates, num_factors), np.float32)
-    for group, tables in _block_tables(codes, factors, weights.shape[1]):
-        mutual[group], entropies = _information(tables.sum(axis=0, dtype=np.float64))
-        step = max(1, _VALUES_AT_A_TIME // tables[0].size)
-        for start in range(0, replicates, step):
-            part = slice(start, start + step)
-            counts = (weights[part] @ tables.reshape(len(tables), -1)).reshape(-1, *tables.shape[1:])
-            drawn[part, group], drawn_entropies[part] = _information(counts)
-    return mutual, entropies, drawn, drawn_entropies
+    count, begins = len(codes), np.cumsum(np.concatenate([[0], factors.max(axis=0).astype(int) + 1]))
+    cells = factors + begins[:-1].astype(np.int32)
+    cuts = np.linspace(0, count, (blocks or BLOCKS) + 1).astype(int)
+    left = np.concatenate([[count], count - np.diff(cuts)])[: blocks + 1]
+    n_log_n = np.arange(count + 1) * np.log2(np.maximum(np.arange(count + 1), 1))
+    factor = np.empty((blocks + 1, factors.shape[1]))
+    mutual = np.empty((blocks + 1, codes.shape[1], factors.shape[1]))
+    for number, column in enumerate(codes.T):
+        table = _block_table(column, cells, int(begins[-1]), cuts)
+        whole = table.sum(axis=0)
+        for without, total in enumerate(left):
+            counts = whole - table[without - 1] if without else whole
+            joint = np.add.reduceat(n_log_n[counts].sum(axis=0), begins[:-1])
+            latent = n_log_n[counts[:, : begins[1]].sum(axis=1)].sum()
+            factor[without] = np.add.reduceat(n_log_n[counts.sum(axis=0)], begins[:-1])
+            mutual[without, number] = np.log2(total) + (joint - latent - factor[without]) / total
+    mutual, own = np.maximum(mutual, 0), np.log2(left)[:, None] - factor / left[:, None]
+    return mutual[0], own[0], mutual[1:], own[1:]
 
 
-def _block_tables(codes: np.ndarray, factors: np.ndarray, blocks: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Groups of latents with the counts of (bin, value) in every block, float32 [blocks, latents, bins, K, values].
+def _block_table(codes: np.ndarray, cells: np.ndarray, columns: int, cuts: np.ndarray) -> np.ndarray:
+    """Counts of a latent's bins and the factors' values in every block, int64 [blocks, bins, columns].
 
-    A block's counts are the product of its latents' and its factors' indicators, [latents * bins, n] @ [n, K * values].
+    Args:
+        codes: Bins of the latent, [N].
+        cells: int32 [N, K], the column of each factor's value; every value of every factor has its own.
+        columns: How many columns there are.
+        cuts: Where blocks begin and end, [blocks + 1].
     """
-    bins, values = int(codes.max()) + 1, int(factors.max()) + 1
-    columns = factors.shape[1] * values
-    cuts = np.linspace(0, len(codes), blocks + 1).astype(int)
-    group = max(1, _VALUES_AT_A_TIME // (blocks * bins * columns))
-    for first in range(0, codes.shape[1], group):
-        chosen = slice(first, min(first + group, codes.shape[1]))
-        width = chosen.stop - chosen.start
-        tables = np.empty((blocks, width * bins, columns), np.float32)
-        for number, (start, stop) in enumerate(pairwise(cuts)):
-            cells = (codes[start:stop, chosen] + bins * np.arange(width, dtype=np.int32)).ravel()
-            indptr = np.arange(0, len(cells) + 1, width)
-            ones = np.ones(len(cells), np.float32)
-            indicators = csc_matrix((ones, cells, indptr), shape=(width * bins, stop - start))
-            tables[number] = indicators @ _indicators(factors[start:stop], values)
-        yield chosen, tables.reshape(blocks, width, bins, factors.shape[1], values)
-
-
-def _information(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """I(z; v) = H(z) + H(v) - H(z, v) in bits [..., D, K], and H(v) [..., K], of counts [..., D, bins, K, values]."""
-    share = counts / counts[..., :1, :, :1, :].sum(axis=(-3, -1), keepdims=True)
-    joint = _negative_entropy(share, axis=(-3, -1))
-    latents = _negative_entropy(share[..., :, :, 0, :].sum(axis=-1), axis=-1)
-    factors = _negative_entropy(share[..., 0, :, :, :].sum(axis=-3), axis=-1)
-    return np.maximum(joint - latents[..., None] - factors[..., None, :], 0), -factors
-
-
-def _negative_entropy(shares: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Sum of p log2 p, where 0 log 0 = 0."""
-    logarithms = np.log(np.maximum(shares, np.finfo(shares.dtype).tiny))
-    logarithms *= shares
-    return np.asarray(logarithms.sum(axis=axis) / np.log(2).astype(shares.dtype))
-
-
-def _indicators(factors: np.ndarray, values: int) -> np.ndarray:
-    """One column per factor and value, float32 [n, K * values]: 1 where the factor has the value."""
-    return (factors[:, :, None] == np.arange(values)).reshape(len(factors), -1).astype(np.float32)
+    bins = int(codes.max()) + 1
+    rows = codes.astype(np.int32)[:, None] * columns
+    counts = [
+        np.bincount((rows[start:stop] + cells[start:stop]).ravel(), minlength=bins * columns)
+        for start, stop in pairwise(cuts)
+    ]
+    return np.stack(counts).reshape(-1, bins, columns)
 
 
 def _edges(ordered: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
@@ -178,13 +162,15 @@ def _edges(ordered: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
     return np.unique(ordered[len(ordered) * np.arange(1, bins) // bins])
 
 
-def _weights(blocks: int, replicates: int, seed: int) -> np.ndarray:
-    """Poisson weights of blocks, float32 [replicates, blocks], of which none is without any block."""
-    drawn = [np.empty((0, blocks), np.float32)]
-    drawn += weight_blocks(blocks, replicates, seed=seed, stream="disentanglement/blocks")
-    weights = np.concatenate(drawn)
-    return weights[weights.sum(axis=1) > 0]
+def _replicates(value: float | np.ndarray, without: np.ndarray, seed: int, replicates: int) -> np.ndarray:
+    """Replicates [B] whose variance is that of the jackknife: what each block adds to the value, drawn by weights.
 
-
-def _recentred(replicates: np.ndarray, value: float | np.ndarray) -> np.ndarray:
-    return replicates - replicates.mean() + value if len(replicates) else replicates
+    Args:
+        value: With all rows.
+        without: Without each of G blocks, [G].
+    """
+    if not replicates:
+        return np.empty(0)
+    added = (without.mean() - without) * np.sqrt((len(without) - 1) / len(without))
+    blocks = weight_blocks(len(without), replicates, seed=seed, stream="disentanglement/blocks")
+    return np.asarray(value + np.concatenate([(weights - 1) @ added for weights in blocks]))
