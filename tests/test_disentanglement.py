@@ -13,9 +13,9 @@ from latentlab.metrics.disentanglement.explicitness import above_median, area_un
 from latentlab.metrics.disentanglement.mutual_information import (
     BINS,
     bin_codes,
-    information,
     modularity,
     mutual_information_gaps,
+    weighted_information,
 )
 from latentlab.metrics.disentanglement.problem import prepare
 from latentlab.metrics.disentanglement.sap import best_thresholds, squared_correlations, threshold_scores
@@ -105,14 +105,16 @@ def test_mutual_information_is_that_of_the_frequencies():
     codes, factors = rng.integers(0, 5, (300, 3)).astype(np.uint8), rng.integers(0, 3, (300, 2)).astype(np.uint8)
     codes[:, 1] = factors[:, 0] + rng.integers(0, 2, 300)
     factors[:, 0] //= 2  # a factor of fewer values than the other
-    mutual, entropies, without, entropies_without = information(codes, factors, 3)
-    found = [(mutual, entropies), *zip(without, entropies_without, strict=True)]
-    rows = [np.arange(300), *(np.delete(np.arange(300), np.arange(first, first + 100)) for first in (0, 100, 200))]
-    for (bits, own), kept in zip(found, rows, strict=True):
-        z, v = codes[kept], factors[kept]
+    weights = np.array([[1, 1, 1], [2, 0, 1]], np.float32)
+    mutual, entropies, drawn, drawn_entropies = weighted_information(codes, factors, weights)
+    again = np.r_[0:100, 0:100, 200:300]  # three blocks of 100 rows: the first twice, the second never
+    cases = ((slice(None), mutual, entropies, 1e-12), (again, drawn[1], drawn_entropies[1], 2e-6))
+    for rows, found, own, within in cases:
+        z, v = codes[rows], factors[rows]
         expected = [[mutual_info_score(a, b) / np.log(2) for b in v.T] for a in z.T]
-        np.testing.assert_allclose(bits, expected, atol=1e-12)
-        np.testing.assert_allclose(own, [mutual_info_score(b, b) / np.log(2) for b in v.T], atol=1e-12)
+        np.testing.assert_allclose(found, expected, atol=within)
+        np.testing.assert_allclose(own, [mutual_info_score(b, b) / np.log(2) for b in v.T], atol=within)
+    np.testing.assert_allclose(drawn[0], mutual, atol=2e-6)
 
 
 def test_bins_of_equal_count_depend_on_the_order_alone():

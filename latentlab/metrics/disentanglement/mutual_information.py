@@ -16,9 +16,11 @@ from latentlab.metrics.disentanglement.problem import Outcome, Problem
 
 BINS = 20
 BLOCKS = 100
-"""Blocks of rows of which one after the other is left out."""
+"""Blocks of rows that a bootstrap draws from."""
 
 Binning = Literal["equal-count", "equal-width"]
+_SHARES_AT_A_TIME = 1_000_000  # what the caches of most processors hold
+_EMPTY = 1e-30  # in place of counts of 0, so that logarithms need no look at every count
 _NOTHING = 1e-9  # bits that a latent without any information may have by rounding
 
 
@@ -33,24 +35,22 @@ def information_metrics(
 ) -> list[Outcome]:
     """MIG, modularity or both, from all rows; `codes` are the latents' bins, made by `binning`.
 
-    Intervals are those of the grouped jackknife, with 100 blocks of consecutive rows: a resample repeats rows, which
-    raises every estimate of mutual information, and leaving rows out hardly does.
+    The bootstrap draws 100 blocks of consecutive rows with replacement. A resample repeats rows, which raises every
+    estimate of mutual information; the replicates are therefore moved so that their mean is the value.
     """
-    count, blocks = len(problem.latents), min(BLOCKS, len(problem.latents)) if bootstrap else 0
-    mutual, entropies, without, entropies_without = information(codes, bin_codes(problem.factors), blocks)
+    count = len(problem.latents)
+    weights = _weights(min(BLOCKS, count), bootstrap, seed)
+    mutual, entropies, drawn, drawn_entropies = weighted_information(codes, bin_codes(problem.factors), weights)
     settings = {"bins": BINS, "binning": binning}
     found = []
     if "mig" in metrics:
-        gaps, other_gaps = (
-            mutual_information_gaps(mutual, entropies),
-            mutual_information_gaps(without, entropies_without),
-        )
+        gaps, drawn_gaps = mutual_information_gaps(mutual, entropies), mutual_information_gaps(drawn, drawn_entropies)
         per_factor = {"gap": gaps, "entropy_bits": entropies, "best_latent": mutual.argmax(axis=0)}
-        replicates = _replicates(gaps.mean(), other_gaps.mean(axis=-1), seed, bootstrap)
+        replicates = _recentred(drawn_gaps.mean(axis=-1), gaps.mean())
         found.append(Outcome("mig", float(gaps.mean()), replicates, count, settings, per_factor))
     if "modularity" in metrics:
         value, informative = modularity(mutual)
-        replicates = _replicates(value, modularity(without)[0], seed, bootstrap)
+        replicates = _recentred(modularity(drawn)[0], value)
         details = {"num_informative": int(informative)}
         found.append(Outcome("modularity", float(value), replicates, count, settings, details=details))
     return found
@@ -99,43 +99,60 @@ def bin_codes(values: np.ndarray, *, bins: int = BINS, binning: Binning = "equal
     return codes
 
 
-def information(
-    codes: np.ndarray, factors: np.ndarray, blocks: int
+def weighted_information(
+    codes: np.ndarray, factors: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mutual information and entropies, in bits, of all rows and without each block of rows.
-
-    I(z; v) = H(z) + H(v) - H(z, v), and the entropy of counts n of N rows is log2 N - sum n log2 n / N.
+    """Mutual information and entropies, in bits, of all rows and of weighted blocks of rows.
 
     Args:
         codes: Bins of the latents, uint8 [N, D].
         factors: Bins of the factors, uint8 [N, K].
-        blocks: Nearly equal blocks of consecutive rows, of which one after the other is left out; 0 for none.
+        weights: float32 [B, blocks]: how often each of as many nearly equal blocks of consecutive rows counts.
 
     Returns:
-        I(z_j; v_k) [D, K], H(v_k) [K], and the same without each block, [blocks, D, K] and [blocks, K].
+        I(z_j; v_k) [D, K], H(v_k) [K], and the same under each weighting, float32 [B, D, K] and [B, K].
     """
-    count, begins = len(codes), np.cumsum(np.concatenate([[0], factors.max(axis=0).astype(int) + 1]))
-    cells = factors + begins[:-1].astype(np.int32)
-    cuts = np.linspace(0, count, (blocks or BLOCKS) + 1).astype(int)
-    left = np.concatenate([[count], count - np.diff(cuts)])[: blocks + 1]
-    n_log_n = np.arange(count + 1) * np.log2(np.maximum(np.arange(count + 1), 1))
-    factor = np.empty((blocks + 1, factors.shape[1]))
-    mutual = np.empty((blocks + 1, codes.shape[1], factors.shape[1]))
+    begins = np.cumsum(np.concatenate([[0], factors.max(axis=0).astype(int) + 1]))
+    cells, columns = factors + begins[:-1].astype(np.int32), int(begins[-1])
+    cuts = np.linspace(0, len(codes), weights.shape[1] + 1).astype(int)
+    whole = np.full((1, len(cuts) - 1), 1 / len(codes))
+    parts = (whole, weights / (weights @ np.diff(cuts).astype(np.float32))[:, None])
+    entropies = [np.empty((len(part), factors.shape[1]), part.dtype) for part in parts]
+    mutual = [np.empty((len(part), codes.shape[1], factors.shape[1]), part.dtype) for part in parts]
     for number, column in enumerate(codes.T):
-        table = _block_table(column, cells, int(begins[-1]), cuts)
-        whole = table.sum(axis=0)
-        for without, total in enumerate(left):
-            counts = whole - table[without - 1] if without else whole
-            joint = np.add.reduceat(n_log_n[counts].sum(axis=0), begins[:-1])
-            latent = n_log_n[counts[:, : begins[1]].sum(axis=1)].sum()
-            factor[without] = np.add.reduceat(n_log_n[counts.sum(axis=0)], begins[:-1])
-            mutual[without, number] = np.log2(total) + (joint - latent - factor[without]) / total
-    mutual, own = np.maximum(mutual, 0), np.log2(left)[:, None] - factor / left[:, None]
-    return mutual[0], own[0], mutual[1:], own[1:]
+        table = _block_table(column, cells, columns, cuts)
+        for part, own, bits in zip(parts, entropies, mutual, strict=True):
+            if not number:
+                own[:] = -np.add.reduceat(_p_log_p(part @ table.sum(axis=1)), begins[:-1], axis=1)
+            latent = _p_log_p(part @ table[:, :, : begins[1]].sum(axis=2)).sum(axis=1)
+            joint = np.add.reduceat(_joint(part, table), begins[:-1], axis=1)
+            bits[:, number] = np.maximum(joint - latent[:, None] + own, 0)
+    return mutual[0][0], entropies[0][0], mutual[1], entropies[1]
+
+
+def _joint(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Sums over the bins of p log2 p, [B, columns], of shares p: weights [B, blocks] of counts in blocks."""
+    blocks, bins, columns = table.shape
+    total = np.zeros((len(weights), columns), weights.dtype)
+    step = max(1, _SHARES_AT_A_TIME // (max(len(weights), 1) * columns))
+    for first in range(0, bins, step):
+        some = table[:, first : first + step]
+        shares = weights @ some.reshape(blocks, -1)
+        total += _p_log_p(shares).reshape(len(weights), *some.shape[1:]).sum(axis=1)
+    return total
+
+
+def _p_log_p(shares: np.ndarray) -> np.ndarray:
+    """p log2 p of positive numbers."""
+    logarithms = np.log2(shares)
+    logarithms *= shares
+    return np.asarray(logarithms)
 
 
 def _block_table(codes: np.ndarray, cells: np.ndarray, columns: int, cuts: np.ndarray) -> np.ndarray:
-    """Counts of a latent's bins and the factors' values in every block, int64 [blocks, bins, columns].
+    """Counts of a latent's bins and the factors' values in every block, float32 [blocks, bins, columns].
+
+    What is empty has a count too small to matter, but not 0.
 
     Args:
         codes: Bins of the latent, [N].
@@ -149,7 +166,7 @@ def _block_table(codes: np.ndarray, cells: np.ndarray, columns: int, cuts: np.nd
         np.bincount((rows[start:stop] + cells[start:stop]).ravel(), minlength=bins * columns)
         for start, stop in pairwise(cuts)
     ]
-    return np.stack(counts).reshape(-1, bins, columns)
+    return np.stack(counts).reshape(-1, bins, columns).astype(np.float32) + np.float32(_EMPTY)
 
 
 def _edges(ordered: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
@@ -162,15 +179,13 @@ def _edges(ordered: np.ndarray, bins: int, binning: Binning) -> np.ndarray:
     return np.unique(ordered[len(ordered) * np.arange(1, bins) // bins])
 
 
-def _replicates(value: float | np.ndarray, without: np.ndarray, seed: int, replicates: int) -> np.ndarray:
-    """Replicates [B] whose variance is that of the jackknife: what each block adds to the value, drawn by weights.
+def _weights(blocks: int, replicates: int, seed: int) -> np.ndarray:
+    """Poisson weights of blocks, float32 [replicates, blocks], of which none is without any block."""
+    drawn = [np.empty((0, blocks), np.float32)]
+    drawn += weight_blocks(blocks, replicates, seed=seed, stream="disentanglement/blocks")
+    weights = np.concatenate(drawn)
+    return weights[weights.sum(axis=1) > 0]
 
-    Args:
-        value: With all rows.
-        without: Without each of G blocks, [G].
-    """
-    if not replicates:
-        return np.empty(0)
-    added = (without.mean() - without) * np.sqrt((len(without) - 1) / len(without))
-    blocks = weight_blocks(len(without), replicates, seed=seed, stream="disentanglement/blocks")
-    return np.asarray(value + np.concatenate([(weights - 1) @ added for weights in blocks]))
+
+def _recentred(replicates: np.ndarray, value: float | np.ndarray) -> np.ndarray:
+    return replicates - replicates.mean() + value if len(replicates) else replicates
