@@ -10,7 +10,8 @@ import torch
 from latentlab.blocks import block_rows, mapped
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
 from latentlab.data.face_factors import FACTOR_NAMES
-from latentlab.data.nearest_faces import FaceStart, NearestFaces, fit_start, nearest_faces
+from latentlab.data.nearest_faces import NearestFaces, nearest_faces, search_sha256
+from latentlab.data.nearest_start import FaceStart, fit_start
 from latentlab.errors import DataError, UsageError
 from latentlab.files import atomic_file, refuse_existing
 from latentlab.images import box_resize, resize_note, to_float
@@ -105,7 +106,7 @@ def label_nearest_faces(
             )
         start = start or fit_start(height, progress=progress)
         found = _nearest_faces(store, start, progress)
-        maker = {"name": "nearest-faces", "sha256": start.sha256}
+        maker = {"name": "nearest-faces", "sha256": search_sha256(start)}
         if factors_out is not None:
             _write_factors(Path(factors_out), found, {"made_by": maker, "images": store.provenance})
         write_relabelled(
@@ -122,9 +123,13 @@ def label_nearest_faces(
 
 def _nearest_faces(store: LatentStore, start: FaceStart, progress: Progress) -> NearestFaces:
     parts = []
+    progress(0, len(store))
     for number, rows in enumerate(store.chunks):
-        parts.append(nearest_faces(store.chunk("images", number), start))
-        progress(rows.stop, len(store))
+
+        def tell(done: int, total: int, note: str = "", *, before: int = rows.start) -> None:
+            progress(before + done, len(store), note)
+
+        parts.append(nearest_faces(store.chunk("images", number), start, tell))
     return NearestFaces(
         factors=np.concatenate([part.factors for part in parts]),
         log_odds=np.concatenate([part.log_odds for part in parts]),

@@ -2,13 +2,14 @@
 
 import datetime
 import platform
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from latentlab.errors import DataError
+from latentlab.errors import DataError, UsageError
 
 METRICS = {
     "ppl_zfull": "Perceptual path length, Z, full",
@@ -38,6 +39,8 @@ DISENTANGLEMENT = {
 
 HIGHER_IS_BETTER = frozenset(f"{name}_{space}" for name in DISENTANGLEMENT for space in ("z", "w"))
 """The metrics, by their names in results, of which a higher number is the better one; of METRICS the lower one is."""
+
+_BEGINNING = b'{"metric":'  # of every line
 
 
 class NetworkName(BaseModel):
@@ -91,20 +94,50 @@ class MetricResult(BaseModel):
         return self.protocol == other.protocol
 
 
+def check_results_file(path: Path | str) -> None:
+    """Check, before anything is measured, that results can be appended to a file; it need not exist, nor its folder.
+
+    Raises:
+        DataError: the file holds something else than results.
+        UsageError: the path is no file, or nothing can be written there.
+    """
+    path = Path(path)
+    try:
+        if path.exists():
+            if not path.is_file():
+                raise UsageError(
+                    f"{path} is no file: results are appended to one of JSON lines, such as results.jsonl."
+                )
+            with path.open("r+b") as file:
+                _read_lines(path, file.read())
+        else:
+            folder = next(parent for parent in path.absolute().parents if parent.exists())
+            tempfile.TemporaryFile(dir=folder).close()  # permissions do not tell of what is read-only for everyone
+    except OSError as error:
+        raise UsageError(
+            f"results cannot be written to {path} ({error.strerror or error}): name a file that can be with --results."
+        ) from error
+
+
 def append_results(path: Path | str, results: list[MetricResult]) -> None:
     """Append results to a JSON-lines file, creating it and its folder if needed.
 
-    Either all of them are appended or, on a full disk, none; an unfinished last line that a kill left is removed.
+    Either all of them are appended or, on a full disk, none. What a kill left of a last line is removed, and nothing
+    else ever.
+
+    Raises:
+        DataError: the file holds something else than results; it stays as it is.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(result.model_dump_json() + "\n" for result in results)
+    lines = "".join(result.model_dump_json() + "\n" for result in results).encode()
     with path.open("a+b") as file:
         file.seek(0)
-        whole = file.read().rfind(b"\n") + 1
+        content = file.read()
+        whole = _read_lines(path, content)[1]
         file.truncate(whole)
         try:
-            file.write(lines.encode())
+            file.write(b"\n" * (whole > 0 and content[whole - 1 : whole] != b"\n") + lines)
             file.flush()
         except OSError:
             file.truncate(whole)
@@ -120,17 +153,25 @@ def read_results(path: Path | str) -> list[MetricResult]:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such results file; `latentlab separability` and `latentlab ppl` write one.")
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    results = []
-    for number, line in enumerate(lines, 1):
+    return _read_lines(path, path.read_bytes())[0]
+
+
+def _read_lines(path: Path, content: bytes) -> tuple[list[MetricResult], int]:
+    """The results in a file, and how many of its bytes they are: all but the beginning of a line, if it ends so."""
+    results, end = [], 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             results.append(MetricResult.model_validate_json(line))
         except ValidationError as error:
-            if number == len(lines) and not text.endswith("\n"):
+            begun = line.replace(b" ", b"")[: len(_BEGINNING)]
+            if not line.endswith(b"\n") and _BEGINNING.startswith(begun):
                 break
-            raise DataError(f"{path}, line {number}: not a result line ({error.errors()[0]['msg']}).") from error
-    return results
+            raise DataError(
+                f"{path}, line {number}: not a result line ({error.errors()[0]['msg']}). The file was left as it is: "
+                "name another with --results, or remove the line."
+            ) from error
+        end += len(line)
+    return results, end
 
 
 def newest(results: list[MetricResult]) -> dict[str, MetricResult]:

@@ -1,5 +1,6 @@
 """Disentanglement of a store: result lines, files of factors, and the command."""
 
+import errno
 import json
 
 import h5py
@@ -8,15 +9,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from latentlab import results
 from latentlab.cli import app
 from latentlab.cli.disentanglement import ALL
-from latentlab.errors import DataError, StoreError, UsageError
-from latentlab.metrics.disentanglement import METRICS, disentanglement_scores
+from latentlab.errors import DataError, StoreError, UnknownNetworkWarning, UsageError
+from latentlab.metrics.disentanglement import METRICS, disentanglement_scores, on_store
 from latentlab.metrics.disentanglement.factor_files import read_factors
 from latentlab.metrics.disentanglement.on_store import disentanglement_results
 from latentlab.results import HIGHER_IS_BETTER, read_results
 from latentlab.results import METRICS as PAPER_METRICS
-from latentlab.store import LatentStore
+from latentlab.store import LatentStore, StoreSettings
 
 COUNT = 400
 CHEAP = ("mig", "modularity", "sap")
@@ -43,9 +45,15 @@ def write_store(path, attributes=("Male", "Smiling", "Bald"), **arrays):
     return path
 
 
-def write_factors(path, values, names=("hue", "size", "angle")):
-    np.savez(path, names=np.array(names), values=values)
+def write_factors(path, values, names=("hue", "size", "angle"), **more):
+    np.savez(path, names=np.array(names), values=values, **more)
     return path
+
+
+def images_of(sha256="unknown", seed=None, **more):
+    """The provenance of a file of factors."""
+    images = {"file": "run.h5", "network": {"name": "net", "sha256": sha256}, "seed": seed, **more}
+    return {"provenance": np.array(json.dumps({"made_by": {}, "images": images}))}
 
 
 def command(*arguments, code=0):
@@ -59,10 +67,10 @@ def command(*arguments, code=0):
 
 def test_results_of_a_store_carry_their_protocol(run_file, world):
     with LatentStore.open(run_file) as store:
-        results = disentanglement_results(store, metrics=CHEAP, bootstrap=20)
-    assert [result.metric for result in results] == [f"{name}_{space}" for space in "zw" for name in CHEAP]
-    assert {result.metric for result in results} <= HIGHER_IS_BETTER
-    mig = results[0]
+        found = disentanglement_results(store, metrics=CHEAP, bootstrap=20)
+    assert [result.metric for result in found] == [f"{name}_{space}" for space in "zw" for name in CHEAP]
+    assert {result.metric for result in found} <= HIGHER_IS_BETTER
+    mig = found[0]
     expected = disentanglement_scores(world[0], world[2] > 0, metrics=CHEAP, bootstrap=20)[0]
     assert (mig.value, mig.ci95, mig.details["baseline"]) == (expected.value, expected.ci95, expected.baseline)
     assert mig.protocol["direction"] == "higher is better"
@@ -75,8 +83,8 @@ def test_results_of_a_store_carry_their_protocol(run_file, world):
 
 def test_all_metrics_say_what_decides_them(run_file):
     with LatentStore.open(run_file) as store:
-        results = disentanglement_results(store, spaces=["w"], bootstrap=5)
-    protocols = {result.metric: result.protocol for result in results}
+        found = disentanglement_results(store, spaces=["w"], bootstrap=5)
+    protocols = {result.metric: result.protocol for result in found}
     assert len(protocols) == 12
     assert protocols["dci_completeness_linear_w"]["penalty"] == "0.2 s / sqrt(n)"
     assert protocols["dci_completeness_boosting_w"]["n_estimators"] == 100
@@ -84,6 +92,7 @@ def test_all_metrics_say_what_decides_them(run_file):
     assert protocols["sap_w"]["binary"] == "balanced accuracy of the best threshold"
 
 
+@pytest.mark.filterwarnings("ignore::latentlab.errors.UnknownNetworkWarning")
 def test_numbers_over_other_factors_or_sizes_are_not_comparable(run_file, world, tmp_path):
     partly = world[2].copy()
     partly[:, 1] = 5
@@ -112,11 +121,35 @@ def test_stores_that_lack_something_are_named(tmp_path, world):
         pytest.raises(StoreError, match="lacks logits"),
     ):
         disentanglement_results(store)
+    with (
+        LatentStore.open(write_store(tmp_path / "c.h5", logits=logits)) as store,
+        pytest.raises(StoreError, match=r"c\.h5 holds neither z nor w, only logits"),
+    ):
+        disentanglement_results(store)
+
+
+def test_a_space_that_does_not_vary_is_refused_before_the_other_is_measured(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(on_store, "disentanglement_scores", None)
+    path = write_store(tmp_path / "run.h5", z=world[0], w=np.ones_like(world[1]), logits=world[2])
+    with LatentStore.open(path) as store, pytest.raises(DataError, match=r"run\.h5: w is the same in all samples"):
+        disentanglement_results(store)
+
+
+def test_a_space_that_stands_alone_is_measured(tmp_path, world):
+    path = write_store(tmp_path / "run.h5", w=world[1], logits=world[2])
+    done = command(path, "--metrics", "mig", "--json")
+    assert "holds no z, so only W is measured" in done.stderr
+    assert json.loads(done.stdout)["metric"] == "mig_w"
+    only = write_store(tmp_path / "labels.h5", logits=world[2])
+    complaint = command(only, code=1).stderr
+    assert "holds neither z nor w" in complaint
+    assert "only Z" not in complaint
 
 
 # ------------------------------------------------------------------------------------------- files of factors
 
 
+@pytest.mark.filterwarnings("ignore::latentlab.errors.UnknownNetworkWarning")
 def test_factors_of_a_file_take_the_place_of_labels(tmp_path, world):
     path = write_store(tmp_path / "run.h5", attributes=(), z=world[0], w=world[1])
     factors = write_factors(tmp_path / "run-factors.npz", world[0])
@@ -158,11 +191,56 @@ def test_files_of_factors_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(DataError, match="lacks names: it must hold"):
         read_factors(tmp_path / "c.npz", samples)
     (tmp_path / "d.npz").write_text("no zip")
-    with pytest.raises(DataError, match=r"not a readable \.npz"):
+    with pytest.raises(DataError, match=r"d\.npz is no \.npz file"):
         read_factors(tmp_path / "d.npz", samples)
+    (tmp_path / "f.npz").touch()
+    with pytest.raises(DataError, match=r"f\.npz is no \.npz file"):
+        read_factors(tmp_path / "f.npz", samples)
     (tmp_path / "e.csv").write_text("sample,hue\n0,1\n1,2\n2,\n3,1\n")
     with pytest.raises(DataError, match="column hue must hold finite numbers only"):
         read_factors(tmp_path / "e.csv", samples)
+
+
+SETTINGS = StoreSettings(
+    num_samples=4,
+    seed=7,
+    network={"name": "net", "sha256": "a" * 64},
+    classifiers=None,
+    attributes=(),
+    truncation_psi=1.0,
+    noise_mode="none",
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"sha256": "b" * 64, "seed": 7}, r"network \(SHA-256\) b{64} instead of a{64}"),
+        ({"sha256": "a" * 64, "seed": 8}, "seed 8 instead of 7"),
+        ({"sha256": "unknown", "seed": 8}, "seed 8 instead of 7"),
+        ({"sha256": "a" * 64, "seed": 7, "first_row": 4}, "first sample 4 instead of 0"),
+    ],
+)
+def test_factors_of_another_store_are_refused(tmp_path, told, words):
+    path = write_factors(tmp_path / "f.npz", np.eye(4, 3), **images_of(**told))
+    with pytest.raises(DataError, match=f"f.npz holds factors of the images of another store run.h5: {words}"):
+        read_factors(path, np.arange(4), SETTINGS)
+
+
+def test_factors_of_the_same_samples_are_taken(tmp_path):
+    for told in ({"sha256": "a" * 64, "seed": 7}, {"sha256": "a" * 64}, {"seed": 7, "first_row": 0}):
+        path = write_factors(tmp_path / "f.npz", np.eye(4, 3), **images_of(**told))
+        assert read_factors(path, np.arange(4), SETTINGS)[0] == ("hue", "size", "angle")
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "more", [{}, images_of(), {"provenance": np.array("no JSON")}, {"provenance": np.array("[1]")}]
+)
+def test_a_note_says_that_nothing_is_known_of_factors(tmp_path, more):
+    path = write_factors(tmp_path / "f.npz", np.eye(4, 3), **more)
+    with pytest.warns(UnknownNetworkWarning, match=r"nothing says that the factors in .*f\.npz are of the samples"):
+        read_factors(path, np.arange(4), SETTINGS)
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -174,9 +252,9 @@ def test_the_command_prints_a_table_and_appends_results(run_file):
     assert sum(line[0].strip().startswith("DCI") for line in lines) == 6
     assert "useless W" in shown
     assert 'Higher is better for every number. "useless": the same latents against other samples\' factors.' in shown
-    results = read_results(run_file.parent / "results.jsonl")
-    assert len(results) == 24
-    assert len({result.metric for result in results}) == 24
+    found = read_results(run_file.parent / "results.jsonl")
+    assert len(found) == 24
+    assert len({result.metric for result in found}) == 24
 
 
 def test_json_other_metrics_and_other_files(run_file, tmp_path):
@@ -220,7 +298,7 @@ def test_left_out_factors_are_named(tmp_path, world):
     [
         (["--metrics", "mig,beta"], 2, "metrics beta: they must be of mig"),
         (["--metrics", ""], 2, "they must be of mig"),
-        (["--num-samples", "1000"], 2, "1,000 samples would be taken of 400"),
+        (["--num-samples", "1000"], 2, "take at least 30 and at most 400"),
         (["--factors", "none.npz"], 2, "none.npz: no such file of factors"),
     ],
 )
@@ -228,6 +306,25 @@ def test_wrong_use_is_said_in_a_line(run_file, options, code, words):
     done = command(run_file, *options, code=code)
     assert words in done.stderr
     assert not (run_file.parent / "results.jsonl").exists()
+
+
+def test_a_file_of_another_kind_is_refused_before_anything_is_measured(run_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(on_store, "disentanglement_scores", None)
+    (tmp_path / "notes.txt").write_text("mine")
+    done = command(run_file, "--results", tmp_path / "notes.txt", code=1)
+    assert "notes.txt, line 1: not a result line" in done.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert "is no file" in command(run_file, "--results", tmp_path, code=2).stderr
+
+
+def test_numbers_are_shown_even_if_they_cannot_be_kept(run_file, monkeypatch):
+    def full(path, measured):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(results, "append_results", full)
+    done = command(run_file, "--metrics", "mig", code=1)
+    assert "MIG  " in done.stdout
+    assert "The disk is full" in done.stderr
 
 
 def test_labels_of_one_class_are_an_error(tmp_path, world):

@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 
 from latentlab import relabelling
 from latentlab.cli import app
+from latentlab.data import nearest_start
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
 from latentlab.data.embedded import Selection
 from latentlab.data.face_factors import FACTOR_NAMES
 from latentlab.data.face_rules import face_labels
 from latentlab.data.faces import RESOLUTIONS, draw_faces, render_faces
-from latentlab.data.nearest_faces import fit_start, nearest_faces
+from latentlab.data.nearest_faces import nearest_faces, search_sha256
+from latentlab.data.nearest_start import fit_start
 from latentlab.errors import DataError, OutputExistsError, StoreError, UsageError
 from latentlab.relabelling import label_nearest_faces
 from latentlab.store import LatentStore, StoreSettings
@@ -109,6 +111,55 @@ def test_images_of_other_shapes_are_refused(start, shape):
         nearest_faces(np.zeros(shape, np.uint8), start)
 
 
+def same_start(one, other):
+    return (one.faces, one.fingerprint, one.resolution) == (other.faces, other.fingerprint, other.resolution) and all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("mean", "weights", "centre", "low", "high")
+    )
+
+
+def test_the_regression_is_fitted_once_and_again_where_the_cache_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTLAB_CACHE", str(tmp_path))
+    fits, fit = [], nearest_start._fit
+    monkeypatch.setattr(nearest_start, "_fit", lambda *given: fits.append(given[:2]) or fit(*given))
+    few = Selection(count=60)
+    first, again = (fit_start(16, faces=few) for _ in range(2))
+    assert fits == [(few, 16)]
+    assert same_start(first, again)
+    (kept,) = tmp_path.glob("nearest-start-*.npz")
+    whole = kept.read_bytes()
+    for damaged in (b"", whole[:-20], whole[:3000] + b"?" + whole[3001:]):
+        kept.write_bytes(damaged)
+        assert same_start(first, fit_start(16, faces=few))
+        assert kept.read_bytes() == whole
+    assert len(fits) == 4
+    for size, faces in ((16, Selection(count=61)), (16, Selection(count=60, seed=1)), (32, few)):
+        fit_start(size, faces=faces)
+        assert fits[-1] == (faces, size)
+    monkeypatch.setattr(nearest_start, "RIDGE", 1.0)
+    other = fit_start(16, faces=few)
+    assert (len(fits), same_start(first, other)) == (8, False)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTLAB_CACHE", str(tmp_path))
+
+    def full(path, **how):
+        raise OSError("full")
+
+    first = fit_start(16, faces=Selection(count=60))
+    next(tmp_path.glob("nearest-start-*.npz")).unlink()
+    monkeypatch.setattr(nearest_start, "atomic_file", full)
+    assert same_start(first, fit_start(16, faces=Selection(count=60)))
+    assert not list(tmp_path.glob("nearest-start-*"))
+
+
+def test_progress_is_told_after_every_few_images(start, found):
+    told = []
+    nearest_faces(found[0].images, start, lambda done, total, note="": told.append((done, total)))
+    assert told == [(32, 48), (48, 48)]
+
+
 @pytest.mark.parametrize("size", [8, 24, 512])
 def test_sizes_that_are_not_drawn_are_refused(size):
     assert size not in RESOLUTIONS
@@ -120,13 +171,20 @@ def test_a_store_gets_attributes_and_factors(tmp_path, start, found):
     faces, nearest = found
     run = store_of(tmp_path / "run.h5", faces.images)
     before = run.read_bytes()
-    out, same = label_nearest_faces(run, factors_out=tmp_path / "factors.npz", start=start)
+    told = []
+    out, same = label_nearest_faces(
+        run,
+        factors_out=tmp_path / "factors.npz",
+        start=start,
+        progress=lambda done, total, note="": told.append((done, total)),
+    )
+    assert told[:4] == [(0, 48), (16, 48), (32, 48), (48, 48)]  # of chunks of 16 rows
     assert (out, run.read_bytes()) == (tmp_path / "run-nearest-faces.h5", before)
     with LatentStore.open(out) as store, LatentStore.open(run) as old:
         np.testing.assert_array_equal(store.logits, same.log_odds)
         np.testing.assert_array_equal(store.z, old.z)
         assert store.settings.attributes == CELEBA_ATTRIBUTES
-        assert store.settings.classifiers == {"name": "nearest-faces", "sha256": start.sha256}
+        assert store.settings.classifiers == {"name": "nearest-faces", "sha256": search_sha256(start)}
         assert (store.settings.resize, len(store.settings.sources)) == ("none", 1)
     np.testing.assert_array_equal(same.factors, nearest.factors)
     with np.load(tmp_path / "factors.npz") as file:
@@ -134,14 +192,14 @@ def test_a_store_gets_attributes_and_factors(tmp_path, start, found):
         np.testing.assert_array_equal(file["values"], same.factors)
         np.testing.assert_array_equal(file["distances"], same.distances)
         told = json.loads(str(file["provenance"]))
-    assert told["made_by"]["sha256"] == start.sha256
+    assert told["made_by"]["sha256"] == search_sha256(start)
     assert told["images"]["network"]["name"] == "net"
 
 
 def test_the_hash_tells_settings_apart(start):
-    assert start.sha256 == replace(start).sha256
+    assert search_sha256(start) == search_sha256(replace(start))
     others = [replace(start, fingerprint="other"), replace(start, resolution=32), replace(start, faces=Selection(1))]
-    assert len({start.sha256, *(other.sha256 for other in others)}) == 4
+    assert len({search_sha256(one) for one in (start, *others)}) == 4
 
 
 def test_what_exists_is_left_alone(tmp_path, start, found):

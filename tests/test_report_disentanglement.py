@@ -8,13 +8,21 @@ import pandas as pd
 import pytest
 
 from latentlab.report import ReportRun, read_run, render_report
-from latentlab.report.disentanglement import disentanglement_tables, disentanglement_warnings
+from latentlab.report.disentanglement import _verdict, disentanglement_tables, disentanglement_warnings
 from latentlab.report.rows import main_rows
 from latentlab.report.sentences import headline, missing_parts
 from latentlab.results import MetricResult, NetworkName, append_results
 
 
-def number(metric: str, value: float, *, source: str = "labels", valid: int = 3, **protocol: Any) -> MetricResult:
+def number(
+    metric: str,
+    value: float,
+    *,
+    source: str = "labels",
+    valid: int = 3,
+    useless: float = 0.0123,
+    **protocol: Any,
+) -> MetricResult:
     made_by = {"name": "quick", "sha256": "ab" * 32} if source == "labels" else None
     factors = [{"name": f"f{index}", "valid": index < valid, "reason": None} for index in range(3)]
     return MetricResult(
@@ -25,7 +33,7 @@ def number(metric: str, value: float, *, source: str = "labels", valid: int = 3,
         seed=0,
         network=NetworkName(name="x", sha256="ab" * 32),
         protocol={"space": metric[-1], "factors": {"source": source, "classifiers": made_by}, "bins": 20} | protocol,
-        details={"baseline": 0.0123, "factors": factors, "num_valid": valid, "file": "true.npz"},
+        details={"baseline": useless, "factors": factors, "num_valid": valid, "file": "true.npz"},
     )
 
 
@@ -58,6 +66,29 @@ def test_the_higher_number_is_the_better_one(run: ReportRun) -> None:
     assert [line.title for line in file.lines] == ["MIG"]
 
 
+@pytest.mark.parametrize(
+    ("z", "w", "verdict", "reason"),
+    [  # a number and its baseline, in Z and in W; intervals reach 0.02 to each side
+        ((0.10, 0.21), (0.17, 0.33), "none", "neither is above useless"),
+        ((0.86, 0.85), (0.90, 0.85), "only W is above useless", "Z, or its 95 % interval, is not"),
+        ((0.90, 0.80), (0.95, 0.94), "only Z is above useless", "W, or its 95 % interval, is not"),
+        ((0.50, 0.10), (0.80, 0.60), "Z is higher", "above useless, 95 % intervals do not overlap"),
+        ((0.50, 0.40), (0.50, 0.30), "W is higher", "above useless, 95 % intervals do not overlap"),
+        ((0.50, 0.10), (0.60, 0.21), "open", "95 % intervals overlap"),
+    ],
+)
+def test_verdicts_are_on_what_is_above_useless(
+    tmp_path: Path, z: tuple[float, float], w: tuple[float, float], verdict: str, reason: str
+) -> None:
+    pair = [number(f"sap_{space}", value, useless=useless) for space, (value, useless) in (("z", z), ("w", w))]
+    (table,) = disentanglement_tables([run_with(tmp_path / "one", *pair)])
+    (line,) = table.lines
+    assert (line.verdict, line.reason) == (verdict, reason)
+    assert line.z == pair[0]
+    bare = [one.model_copy(update={"details": {}}) for one in pair]
+    assert _verdict(*bare) == ("none", "what is useless was not measured")
+
+
 def test_they_stand_in_a_table_of_their_own(run: ReportRun, tmp_path: Path) -> None:
     text = render_report([run], tmp_path / "out").read_text(encoding="utf-8")
     assert '<a href="#disentanglement">' in text
@@ -84,7 +115,10 @@ def test_a_report_without_them_does_not_mention_them(tmp_path: Path) -> None:
 
 
 def test_they_are_no_verdict_on_the_mapping(run: ReportRun) -> None:
-    assert headline(run) == "one has not been measured yet."
+    assert headline(run) == (
+        "Of one, only the disentanglement metrics have been measured yet: "
+        "they do not say whether W is straighter than Z."
+    )
     assert "`latentlab ppl`" in " ".join(missing_parts(run))
 
 
@@ -95,7 +129,7 @@ def test_partial_and_unequal_numbers_are_marked_and_not_compared(run: ReportRun,
     (table,) = disentanglement_tables([other])
     assert [line.verdict for line in table.lines] == ["W is higher", "not comparable"]
     text = render_report([run, other], tmp_path / "out").read_text(encoding="utf-8")
-    assert "over 2 of 3 valid attributes, not comparable" in text
+    assert "over 2 of 3 valid attributes: not comparable with numbers over other attributes" in text
     (warning, *_) = disentanglement_warnings(disentanglement_tables([run, other]))
     assert warning.column == "MIG"
     assert warning.fields["bins"] == {"20": ["one, Z", "one, W", "one, Z"], "10": ["two, Z", "two, W"]}

@@ -49,16 +49,19 @@ def disentanglement(
       latentlab disentanglement run.h5 --factors run-factors.npz --metrics mig,sap
     """
     from latentlab.cli.display import progress_bar, say
-    from latentlab.metrics.disentanglement.on_store import disentanglement_results
-    from latentlab.results import append_results
+    from latentlab.metrics.disentanglement.on_store import disentanglement_results, measurable_spaces
+    from latentlab.results import append_results, check_results_file
     from latentlab.store import LatentStore
 
+    target = results or store.parent / "results.jsonl"
+    check_results_file(target)
     needs = ("logits",) if factors is None else ()
     with LatentStore.open(store, needs=needs) as opened, progress_bar("Measuring", "fits") as progress:
+        found = measurable_spaces(opened)
         if not opened.settings.has_mapping:
             say(f"this generator has no mapping network: W is Z{', so only Z is measured' * (space == 'both')}")
-        elif space == "both" and not opened.has("w"):
-            say(f"{store} holds no w, so only Z is measured")
+        elif space == "both" and len(found) == 1:
+            say(f"{store} holds no {'w' if found == ('z',) else 'z'}, so only {found[0].upper()} is measured")
         measured = disentanglement_results(
             opened,
             spaces=None if space == "both" else (space,),
@@ -69,12 +72,13 @@ def disentanglement(
             seed=seed,
             progress=progress,
         )
-    target = results or store.parent / "results.jsonl"
-    append_results(target, measured)
-    if as_json:
-        print(*(result.model_dump_json() for result in measured), sep="\n")
-    else:
-        _print(measured, against=f"the labels of {store}" if factors is None else str(factors))
+    try:
+        append_results(target, measured)
+    finally:  # a full disk costs the file its lines, not the user the numbers
+        if as_json:
+            print(*(result.model_dump_json() for result in measured), sep="\n")
+        else:
+            _print(measured, against=f"the labels of {store}" if factors is None else str(factors))
     say(f"appended to {target}")
 
 

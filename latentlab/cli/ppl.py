@@ -59,10 +59,12 @@ def ppl(
     from latentlab.cli.display import interval, number, progress_bar, say
     from latentlab.cli.networks import beside, open_network
     from latentlab.metrics.path_length import PathSettings, perceptual_path_length
-    from latentlab.results import METRICS, append_results
+    from latentlab.results import METRICS, append_results, check_results_file
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
+    target = results or beside(folder, "results.jsonl")
+    check_results_file(target)
     settings = PathSettings(space=space, sampling=sampling, epsilon=epsilon, crop=crop, seed=seed)
     measure = open_distance(distance, weights_dir, chosen)
     with progress_bar("Path length", "pairs") as progress:
@@ -76,14 +78,15 @@ def ppl(
             device=chosen,
             progress=progress,
         )
-    target = results or beside(folder, "results.jsonl")
-    append_results(target, [result])
-    if as_json:
-        print(result.model_dump_json())
-    else:
-        print(f"{METRICS[result.metric]} of {name.name}: {number(result.value)} {interval(result.ci95)}")
-        cropped = "cropped" if crop else "not cropped"
-        print(f"{result.num_samples:,} pairs, distance {measure.name}, images {cropped}, epsilon {epsilon:g}")
+    try:
+        append_results(target, [result])
+    finally:  # a full disk costs the file its line, not the user the number
+        if as_json:
+            print(result.model_dump_json())
+        else:
+            print(f"{METRICS[result.metric]} of {name.name}: {number(result.value)} {interval(result.ci95)}")
+            cropped = "cropped" if crop else "not cropped"
+            print(f"{result.num_samples:,} pairs, distance {measure.name}, images {cropped}, epsilon {epsilon:g}")
     say(f"appended to {target}")
 
 

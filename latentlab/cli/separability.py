@@ -84,6 +84,7 @@ def separability(
       latentlab separability runs/style-8/run.h5 runs/traditional-0/run.h5
     """
     from latentlab.distributed import team as joined
+    from latentlab.results import check_results_file
 
     if len(stores) > 2:
         raise UsageError(f"{len(stores)} stores are named; one is measured, and two are compared.")
@@ -102,9 +103,12 @@ def separability(
     with joined(where) as team:
         more: dict[str, Any] = {"held_out": held_out, "permutations": 1 if permutations is None else permutations}
         more |= {"refits": refits or 0, "curve": curve, "device": where, "team": team}
+        target = results or stores[0].parent / "results.jsonl"
+        if team.leads:
+            check_results_file(target)
         measured = _measure(stores[0], asked | more, shown=team.leads)
         if team.leads:
-            _report(measured, results or stores[0].parent / "results.jsonl", as_json=as_json)
+            _report(measured, target, as_json=as_json)
 
 
 def _measure(path: Path, asked: dict[str, Any], *, shown: bool) -> list["MetricResult"]:
@@ -144,11 +148,13 @@ def _report(measured: list["MetricResult"], target: Path, *, as_json: bool) -> N
     from latentlab.cli.display import say
     from latentlab.results import append_results
 
-    append_results(target, measured)
-    if as_json:
-        print(*(result.model_dump_json() for result in measured), sep="\n")
-    else:
-        _print(measured)
+    try:
+        append_results(target, measured)
+    finally:  # a full disk costs the file its lines, not the user the numbers
+        if as_json:
+            print(*(result.model_dump_json() for result in measured), sep="\n")
+        else:
+            _print(measured)
     say(f"appended to {target}")
 
 

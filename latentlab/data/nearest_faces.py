@@ -1,7 +1,8 @@
 """The factors of the embedded face that is nearest to an image, and what attributes that face has.
 
 Nearest is the drawing with the smallest mean square distance of pixels, among all faces that can be drawn. A linear
-regression from pixels to factors gives the start; from there, for every image on its own, two searches take turns:
+regression from pixels to factors gives the start (`nearest_start`); from there, for every image on its own, two
+searches take turns:
 
 * leaps: factor by factor, the values on the other side (glasses or none, a long face or a wide one) are drawn;
 * Gauss-Newton steps, damped as Levenberg and Marquardt's, in all factors at once, from finite differences of drawings.
@@ -16,23 +17,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from latentlab.data.attributes import CELEBA_ATTRIBUTES
-from latentlab.data.embedded import Selection, cached_faces
-from latentlab.data.face_factors import FACTOR_NAMES, FACTORS, HAIR_COLOURS, face_factors
+from latentlab.data.face_factors import FACTOR_NAMES, FACTORS, HAIR_COLOURS
 from latentlab.data.face_rules import face_labels
-from latentlab.data.faces import RESOLUTIONS, draw_faces
+from latentlab.data.faces import draw_faces
+from latentlab.data.nearest_start import RIDGE, FaceStart, pixels_of
 from latentlab.errors import UsageError
 from latentlab.progress import Progress, silent
 
 Array = NDArray[np.float32]
 
-FINEST = 32
-"""Images are compared at this resolution or, if they are smaller, at their own: all attributes can be read there."""
 SEARCHES = ("leaps", "steps", "steps", "leaps")
-RIDGE = 1e-3
 DAMPINGS = (1e-4, 1e-3, 1e-2)
 DIFFERENCE = 0.04
 LEAPS = {"graded": (0.1, 0.35), "amount": (0.75,), "other": (0.15, 0.5, 0.85)}
@@ -40,9 +37,8 @@ INDEPENDENT_VALUES = 16
 """Of what is left between generated images and their nearest faces, (tr C)^2 / tr C^2 of the covariance: 10 and 17."""
 ROUNDING = 2 * (2 / 255) ** 2 / 12
 """Mean square distance of two images, in [-1, 1], that are equal but for being rounded to 8 bits each."""
-_ROWS = 256
+_ROWS = 32
 _ROWS_OF_DIFFERENCES = 64
-_LEAST_AMOUNT = 0.55
 
 _AMOUNT = np.array([text.startswith("amount") for text in FACTORS.values()])
 _GRADED = np.array([text.startswith("graded") for text in FACTORS.values()])
@@ -64,78 +60,13 @@ class NearestFaces:
     distances: Array
 
 
-@dataclass(frozen=True)
-class FaceStart:
-    """A ridge regression from the pixels of embedded faces to their factors; where the search starts.
-
-    Attributes:
-        faces: Which faces it was fitted to.
-        fingerprint: SHA-256 of their pixels.
-        resolution: R, at which they were drawn.
-        mean: Mean face, [3 R^2] in [-1, 1].
-        weights: [3 R^2, F].
-        centre: Mean factors, [F].
-        low: Least factors, [F].
-        high: Greatest factors, [F].
-    """
-
-    faces: Selection
-    fingerprint: str
-    resolution: int
-    mean: Array
-    weights: Array
-    centre: Array
-    low: Array
-    high: Array
-
-    def __call__(self, pixels: Array) -> Array:
-        """Factors [N, F] that can be drawn, of pixels [N, 3 R^2]."""
-        each = (pixels - self.mean)[:, None] @ self.weights  # row by row: not rounded differently in other company
-        return self.drawable(each[:, 0] + self.centre)
-
-    def drawable(self, factors: np.ndarray) -> Array:
-        """The factors brought into their ranges; an amount below half of the least that occurs is none."""
-        found = np.clip(factors, self.low, self.high)
-        there = np.where(found > _LEAST_AMOUNT / 2, np.maximum(found, _LEAST_AMOUNT), 0)
-        return np.where(_AMOUNT, there, found).astype(np.float32)
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of everything that decides what is found for an image."""
-        settings = [SEARCHES, RIDGE, DAMPINGS, DIFFERENCE, LEAPS, INDEPENDENT_VALUES, self.resolution]
-        return hashlib.sha256(json.dumps([asdict(self.faces), self.fingerprint, *settings]).encode()).hexdigest()
+def search_sha256(start: FaceStart) -> str:
+    """SHA-256 of everything that decides what is found for an image."""
+    settings = [SEARCHES, RIDGE, DAMPINGS, DIFFERENCE, LEAPS, INDEPENDENT_VALUES, start.resolution]
+    return hashlib.sha256(json.dumps([asdict(start.faces), start.fingerprint, *settings]).encode()).hexdigest()
 
 
-def fit_start(size: int, *, faces: Selection | None = None, progress: Progress = silent) -> FaceStart:
-    """Fit the regression that a search for faces nearest to images of `size` pixels starts from.
-
-    Minimises mean |(x - mean) W - (f - centre)|^2 + RIDGE |W|^2.
-
-    Args:
-        size: Width and height of the images.
-        faces: To which faces; the first 30,000 of seed 0 if left out.
-        progress: Told how many of the faces are drawn.
-
-    Raises:
-        UsageError: Embedded faces have no such size.
-    """
-    if size not in RESOLUTIONS:
-        raise UsageError(
-            f"images of {size}x{size} pixels: embedded faces are drawn at {', '.join(map(str, RESOLUTIONS))}; only "
-            "images of a generator that was trained on them have nearest faces."
-        )
-    faces, resolution = faces or Selection(), min(size, FINEST)
-    drawn, factors = cached_faces(faces, resolution, progress), face_factors(faces.seed, faces.rows())
-    pixels, mean, centre = _pixels(drawn.images), _pixels(drawn.images).mean(axis=0), factors.mean(axis=0)
-    pixels -= mean
-    moments = pixels.T @ pixels / len(pixels) + RIDGE * np.eye(len(mean), dtype=np.float32)
-    products = pixels.T @ (factors - centre) / len(pixels)
-    weights = scipy.linalg.solve(moments.astype(np.float64), products, assume_a="pos")
-    ranges = factors.min(axis=0), factors.max(axis=0)
-    return FaceStart(faces, drawn.fingerprint, resolution, mean, weights.astype(np.float32), centre, *ranges)
-
-
-def nearest_faces(images: np.ndarray, start: FaceStart) -> NearestFaces:
+def nearest_faces(images: np.ndarray, start: FaceStart, progress: Progress = silent) -> NearestFaces:
     """Search the nearest face of every image; what is found does not depend on the other images.
 
     The log-odds compare how near faces come with and without an attribute: among all faces drawn in the search,
@@ -147,6 +78,7 @@ def nearest_faces(images: np.ndarray, start: FaceStart) -> NearestFaces:
     Args:
         images: uint8 [N, S, S, 3] of the size that `start` is for; box-filtered to its resolution.
         start: See `fit_start`.
+        progress: Told how many images are done, after every few.
 
     Raises:
         UsageError: The images have another shape.
@@ -157,12 +89,15 @@ def nearest_faces(images: np.ndarray, start: FaceStart) -> NearestFaces:
             f"images of the shape {list(images.shape)}: nearest faces are searched for RGB images "
             f"[N, {start.resolution}, {start.resolution}, 3], or larger by a whole factor."
         )
-    parts = [_nearest(images[at : at + _ROWS], start) for at in range(0, len(images), _ROWS)]
+    parts = []
+    for at in range(0, len(images), _ROWS):
+        parts.append(_nearest(images[at : at + _ROWS], start))
+        progress(min(at + _ROWS, len(images)), len(images))
     return NearestFaces(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _nearest(images: np.ndarray, start: FaceStart) -> tuple[Array, Array, Array]:
-    search = _Search(_pixels(images, images.shape[1] // start.resolution), start)
+    search = _Search(pixels_of(images, images.shape[1] // start.resolution), start)
     for kind in SEARCHES:
         if kind == "leaps":
             for candidates in search.leaps():
@@ -218,7 +153,7 @@ class _Search:
     def _draw(self, factors: Array) -> Array:
         """Pixels [..., 3 R^2] of factors [..., F]."""
         drawn = draw_faces(factors.reshape(-1, len(FACTOR_NAMES)), self.start.resolution)
-        return _pixels(drawn).reshape(*factors.shape[:-1], -1)
+        return pixels_of(drawn).reshape(*factors.shape[:-1], -1)
 
     def _other_values(self, factor: int) -> Array:
         """[K, N] values that a factor might have instead."""
@@ -257,10 +192,3 @@ class _Search:
         slopes = np.zeros((*factors.shape, drawn.shape[1]), np.float32)
         slopes[there] = (self._draw(moved) - drawn[row]) / changes[there][:, None]
         return slopes
-
-
-def _pixels(images: np.ndarray, factor: int = 1) -> Array:
-    """uint8 [N, S, S, 3] -> float32 [N, 3 R^2] in [-1, 1], means of boxes of `factor` pixels."""
-    count, size = len(images), images.shape[1] // factor
-    boxes = np.asarray(images, np.float32).reshape(count, size, factor, size, factor, 3)
-    return (boxes.mean(axis=(2, 4)) / np.float32(127.5) - 1).reshape(count, -1)

@@ -10,13 +10,15 @@ from latentlab.report.rows import ProtocolWarning, partial_score
 from latentlab.results import DISENTANGLEMENT, HIGHER_IS_BETTER, MetricResult
 
 _VERDICTS = {"higher": "W is higher", "lower": "Z is higher", "missing": "–"}
+_ABOVE_USELESS = "above useless, 95 % intervals do not overlap"
 
 
 @dataclass(frozen=True)
 class Line:
     """One metric of one generator in Z and in W.
 
-    `verdict` says which is higher, and so better, only where the 95 % intervals do not overlap.
+    `verdict` says which is higher, and so better, only where both are above what is useless, and, less that, their
+    95 % intervals do not overlap; where one alone is above it, it says which.
     """
 
     title: str
@@ -87,10 +89,43 @@ def _lines(newest: dict[str, MetricResult]) -> list[Line]:
         z, w = newest.get(f"{name}_z"), newest.get(f"{name}_w")
         if z is None and w is None:
             continue
-        comparison = compare(w, z)
-        verdict = _VERDICTS.get(comparison.verdict, comparison.verdict)
-        lines.append(Line(title, z, w, verdict, "" if comparison.verdict == "missing" else comparison.reason))
+        lines.append(Line(title, z, w, *_verdict(z, w)))
     return lines
+
+
+def _verdict(z: MetricResult | None, w: MetricResult | None) -> tuple[str, str]:
+    """Which is further above its baseline, and why that can be said or not."""
+    comparison = compare(_less_baseline(w), _less_baseline(z))
+    if z is None or w is None or comparison.verdict == "missing":
+        return _VERDICTS["missing"], ""
+    if comparison.verdict == "not comparable" or None in (*z.ci95, *w.ci95):
+        return comparison.verdict, comparison.reason
+    if None in (baseline(z), baseline(w)):
+        return "none", "what is useless was not measured"
+    above = [space for space, result in (("Z", z), ("W", w)) if _above_baseline(result)]
+    if not above:
+        return "none", "neither is above useless"
+    if len(above) == 1:
+        other = "W" if above == ["Z"] else "Z"
+        return f"only {above[0]} is above useless", f"{other}, or its 95 % interval, is not"
+    settled = comparison.verdict in ("lower", "higher")
+    return _VERDICTS.get(comparison.verdict, comparison.verdict), _ABOVE_USELESS if settled else comparison.reason
+
+
+def _above_baseline(result: MetricResult) -> bool:
+    """Whether a number, down to the lower end of its interval, is above what the same latents score by chance."""
+    useless, low = baseline(result), result.ci95[0]
+    return useless is not None and low is not None and low > useless
+
+
+def _less_baseline(result: MetricResult | None) -> MetricResult | None:
+    """A number and its interval less the baseline, which is taken as known; as they are where there is none."""
+    useless = baseline(result)
+    if result is None or useless is None:
+        return result
+    value = None if result.value is None else result.value - useless
+    low, high = (None if end is None else end - useless for end in result.ci95)
+    return result.model_copy(update={"value": value, "ci95": (low, high)})
 
 
 def _against(result: MetricResult) -> str:

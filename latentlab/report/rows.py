@@ -138,7 +138,7 @@ def partial_score(result: MetricResult | None) -> str:
     counts = None if result is None else attribute_counts(result)
     if counts is None or counts[0] == counts[1]:
         return ""
-    return f"over {counts[0]} of {counts[1]} valid attributes, not comparable"
+    return f"over {counts[0]} of {counts[1]} valid attributes: not comparable with numbers over other attributes"
 
 
 def entropy(row: dict[str, Any] | None) -> float | None:

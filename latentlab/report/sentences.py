@@ -8,7 +8,7 @@ from latentlab.report.formatting import attribute, count, listing, number, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_SAMPLES
 from latentlab.report.rows import COLUMNS, AttributeRow
-from latentlab.results import METRICS, MetricResult
+from latentlab.results import HIGHER_IS_BETTER, METRICS, MetricResult
 
 PAPER_DATASETS = ("ffhq", "celebahq", "celeba-hq", "celeba_hq")
 SHORT = {
@@ -24,7 +24,7 @@ MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab se
 def headline(run: ReportRun) -> str:
     """One sentence: is W straighter than Z in this generator, by how much, and how sure is that?"""
     if not run.newest.keys() & METRICS.keys():
-        return f"{run.name} has not been measured yet."
+        return _without_path_or_separability(run)
     if run.depth == 0:
         return _without_mapping(run)
     clauses = [clause for clause in (_path_clause(run), _separability_clause(run)) if clause is not None]
@@ -35,6 +35,15 @@ def headline(run: ReportRun) -> str:
         both = "in both cases " if len(clauses) > 1 else ""
         return f"For {run.name}, {' and '.join(text for text, _ in clauses)}; {both}{reasons.pop()}."
     return f"For {run.name}, {', and '.join(f'{text}: {reason}' for text, reason in clauses)}."
+
+
+def _without_path_or_separability(run: ReportRun) -> str:
+    if run.newest.keys() & HIGHER_IS_BETTER:
+        return (
+            f"Of {run.name}, only the disentanglement metrics have been measured yet: they do not say whether W is "
+            "straighter than Z."
+        )
+    return f"{run.name} has not been measured yet."
 
 
 def kind(run: ReportRun) -> str:

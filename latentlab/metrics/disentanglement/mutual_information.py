@@ -5,12 +5,11 @@ that of the observed frequencies, whose bias is positive, about (bins - 1)(value
 it is, as is usual, and the shuffled baseline shows how much of a number it makes up.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csc_matrix
 
 from latentlab.metrics.bootstrap import weight_blocks
 from latentlab.metrics.disentanglement.problem import Outcome, Problem
@@ -20,7 +19,8 @@ BLOCKS = 100
 """Blocks of rows that a bootstrap draws from."""
 
 Binning = Literal["equal-count", "equal-width"]
-_VALUES_AT_A_TIME = 8_000_000
+_SHARES_AT_A_TIME = 1_000_000  # what the caches of most processors hold
+_EMPTY = 1e-30  # in place of counts of 0, so that logarithms need no look at every count
 _NOTHING = 1e-9  # bits that a latent without any information may have by rounding
 
 
@@ -110,62 +110,63 @@ def weighted_information(
         weights: float32 [B, blocks]: how often each of as many nearly equal blocks of consecutive rows counts.
 
     Returns:
-        I(z_j; v_k) [D, K], H(v_k) [K], and the same under each weighting, [B, D, K] and [B, K].
+        I(z_j; v_k) [D, K], H(v_k) [K], and the same under each weighting, float32 [B, D, K] and [B, K].
     """
-    (dims, num_factors), replicates = (codes.shape[1], factors.shape[1]), len(weights)
-    mutual, drawn = np.empty((dims, num_factors)), np.empty((replicates, dims, num_factors), np.float32)
-    entropies, drawn_entropies = np.empty(num_factors), np.empty((replicates, num_factors), np.float32)
-    for group, tables in _block_tables(codes, factors, weights.shape[1]):
-        mutual[group], entropies = _information(tables.sum(axis=0, dtype=np.float64))
-        step = max(1, _VALUES_AT_A_TIME // tables[0].size)
-        for start in range(0, replicates, step):
-            part = slice(start, start + step)
-            counts = (weights[part] @ tables.reshape(len(tables), -1)).reshape(-1, *tables.shape[1:])
-            drawn[part, group], drawn_entropies[part] = _information(counts)
-    return mutual, entropies, drawn, drawn_entropies
+    begins = np.cumsum(np.concatenate([[0], factors.max(axis=0).astype(int) + 1]))
+    cells, columns = factors + begins[:-1].astype(np.int32), int(begins[-1])
+    cuts = np.linspace(0, len(codes), weights.shape[1] + 1).astype(int)
+    whole = np.full((1, len(cuts) - 1), 1 / len(codes))
+    parts = (whole, weights / (weights @ np.diff(cuts).astype(np.float32))[:, None])
+    entropies = [np.empty((len(part), factors.shape[1]), part.dtype) for part in parts]
+    mutual = [np.empty((len(part), codes.shape[1], factors.shape[1]), part.dtype) for part in parts]
+    for number, column in enumerate(codes.T):
+        table = _block_table(column, cells, columns, cuts)
+        for part, own, bits in zip(parts, entropies, mutual, strict=True):
+            if not number:
+                own[:] = -np.add.reduceat(_p_log_p(part @ table.sum(axis=1)), begins[:-1], axis=1)
+            latent = _p_log_p(part @ table[:, :, : begins[1]].sum(axis=2)).sum(axis=1)
+            joint = np.add.reduceat(_joint(part, table), begins[:-1], axis=1)
+            bits[:, number] = np.maximum(joint - latent[:, None] + own, 0)
+    return mutual[0][0], entropies[0][0], mutual[1], entropies[1]
 
 
-def _block_tables(codes: np.ndarray, factors: np.ndarray, blocks: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Groups of latents with the counts of (bin, value) in every block, float32 [blocks, latents, bins, K, values].
-
-    A block's counts are the product of its latents' and its factors' indicators, [latents * bins, n] @ [n, K * values].
-    """
-    bins, values = int(codes.max()) + 1, int(factors.max()) + 1
-    columns = factors.shape[1] * values
-    cuts = np.linspace(0, len(codes), blocks + 1).astype(int)
-    group = max(1, _VALUES_AT_A_TIME // (blocks * bins * columns))
-    for first in range(0, codes.shape[1], group):
-        chosen = slice(first, min(first + group, codes.shape[1]))
-        width = chosen.stop - chosen.start
-        tables = np.empty((blocks, width * bins, columns), np.float32)
-        for number, (start, stop) in enumerate(pairwise(cuts)):
-            cells = (codes[start:stop, chosen] + bins * np.arange(width, dtype=np.int32)).ravel()
-            indptr = np.arange(0, len(cells) + 1, width)
-            ones = np.ones(len(cells), np.float32)
-            indicators = csc_matrix((ones, cells, indptr), shape=(width * bins, stop - start))
-            tables[number] = indicators @ _indicators(factors[start:stop], values)
-        yield chosen, tables.reshape(blocks, width, bins, factors.shape[1], values)
+def _joint(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Sums over the bins of p log2 p, [B, columns], of shares p: weights [B, blocks] of counts in blocks."""
+    blocks, bins, columns = table.shape
+    total = np.zeros((len(weights), columns), weights.dtype)
+    step = max(1, _SHARES_AT_A_TIME // (max(len(weights), 1) * columns))
+    for first in range(0, bins, step):
+        some = table[:, first : first + step]
+        shares = weights @ some.reshape(blocks, -1)
+        total += _p_log_p(shares).reshape(len(weights), *some.shape[1:]).sum(axis=1)
+    return total
 
 
-def _information(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """I(z; v) = H(z) + H(v) - H(z, v) in bits [..., D, K], and H(v) [..., K], of counts [..., D, bins, K, values]."""
-    share = counts / counts[..., :1, :, :1, :].sum(axis=(-3, -1), keepdims=True)
-    joint = _negative_entropy(share, axis=(-3, -1))
-    latents = _negative_entropy(share[..., :, :, 0, :].sum(axis=-1), axis=-1)
-    factors = _negative_entropy(share[..., 0, :, :, :].sum(axis=-3), axis=-1)
-    return np.maximum(joint - latents[..., None] - factors[..., None, :], 0), -factors
-
-
-def _negative_entropy(shares: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Sum of p log2 p, where 0 log 0 = 0."""
-    logarithms = np.log(np.maximum(shares, np.finfo(shares.dtype).tiny))
+def _p_log_p(shares: np.ndarray) -> np.ndarray:
+    """p log2 p of positive numbers."""
+    logarithms = np.log2(shares)
     logarithms *= shares
-    return np.asarray(logarithms.sum(axis=axis) / np.log(2).astype(shares.dtype))
+    return np.asarray(logarithms)
 
 
-def _indicators(factors: np.ndarray, values: int) -> np.ndarray:
-    """One column per factor and value, float32 [n, K * values]: 1 where the factor has the value."""
-    return (factors[:, :, None] == np.arange(values)).reshape(len(factors), -1).astype(np.float32)
+def _block_table(codes: np.ndarray, cells: np.ndarray, columns: int, cuts: np.ndarray) -> np.ndarray:
+    """Counts of a latent's bins and the factors' values in every block, float32 [blocks, bins, columns].
+
+    What is empty has a count too small to matter, but not 0.
+
+    Args:
+        codes: Bins of the latent, [N].
+        cells: int32 [N, K], the column of each factor's value; every value of every factor has its own.
+        columns: How many columns there are.
+        cuts: Where blocks begin and end, [blocks + 1].
+    """
+    bins = int(codes.max()) + 1
+    rows = codes.astype(np.int32)[:, None] * columns
+    counts = [
+        np.bincount((rows[start:stop] + cells[start:stop]).ravel(), minlength=bins * columns)
+        for start, stop in pairwise(cuts)
+    ]
+    return np.stack(counts).reshape(-1, bins, columns).astype(np.float32) + np.float32(_EMPTY)
 
 
 def _edges(ordered: np.ndarray, bins: int, binning: Binning) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from latentlab.errors import StoreError
+from latentlab.errors import DataError, StoreError
 from latentlab.files import file_sha256
 from latentlab.metrics.bootstrap import REPLICATES
 from latentlab.metrics.disentanglement.factor_files import read_factors
@@ -43,27 +43,34 @@ def disentanglement_results(
 
     Args:
         store: A complete store, with logits unless `factors` is given.
-        spaces: Which; left out, Z, and W too if it is stored and more than normalised Z.
+        spaces: Which; left out, those of `measurable_spaces`.
         factors: See `read_factors`; left out, the store's labels.
         metrics: This and the rest: see `disentanglement_scores`.
 
     Raises:
         StoreError: the store lacks what is asked for, or holds numbers that are not finite.
+        DataError: all samples have the same latents.
         UsageError, DataError: as `disentanglement_scores` and `read_factors`.
     """
     metrics = checked_metrics(metrics)
-    both = store.has("w") and store.settings.has_mapping
-    chosen: Sequence[Space] = spaces or (("z", "w") if both else ("z",))
+    found = measurable_spaces(store)
+    chosen = spaces or found
     absent = [space for space in chosen if not store.has(space)]
     if absent:
         raise StoreError(f"{store.path} lacks {', '.join(absent)}: measure the other space, or sample again.")
-    names, values = _labels(store) if factors is None else read_factors(factors, store.sample_numbers)
+    names, values = _labels(store) if factors is None else read_factors(factors, store.sample_numbers, store.settings)
     origin = _labelled_by(store) if factors is None else {"source": "file", "classifiers": None}
     more = {} if factors is None else {"file": Path(factors).name, "sha256": file_sha256(factors)}
+    for space in chosen:  # before minutes are spent on the other one
+        if not np.ptp(_latents(store, space), axis=0).any():
+            raise DataError(
+                f"{store.path}: {space} is the same in all samples, so nothing can be told from it: check how it was "
+                "sampled, or measure the other space."
+            )
     results = []
     for number, space in enumerate(chosen):
         scores = disentanglement_scores(
-            store.z if space == "z" else store.w,
+            _latents(store, space),
             values,
             names,
             metrics=metrics,
@@ -75,6 +82,25 @@ def disentanglement_results(
         )
         results += [_result(store, score, space=space, seed=seed, origin=origin, more=more) for score in scores]
     return results
+
+
+def measurable_spaces(store: LatentStore) -> tuple[Space, ...]:
+    """Z and W as far as they are stored, W only if it is more than normalised Z or stands alone.
+
+    Raises:
+        StoreError: there is neither.
+    """
+    found: tuple[Space, ...] = tuple(space for space in ("z", "w") if store.has(space))
+    if not found:
+        held = ", ".join(store.settings.datasets)
+        raise StoreError(
+            f"{store.path} holds neither z nor w, only {held}: sample again, with z and w among --datasets."
+        )
+    return found if store.settings.has_mapping else found[:1]
+
+
+def _latents(store: LatentStore, space: Space) -> np.ndarray:
+    return store.z if space == "z" else store.w
 
 
 def _labels(store: LatentStore) -> tuple[tuple[str, ...], np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from latentlab.errors import DataError, DegenerateWarning, UsageError
+from latentlab.metrics.constants import judge_constants
 from latentlab.randomness import derive_seed
 
 NUM_SAMPLES = 15_000
@@ -101,7 +102,7 @@ def prepare(
     are invalid, and so are labels whose rarer class has too few samples to fit or to test on.
 
     Args:
-        latents: [N, D], D at least 2; constant dimensions carry no information and are allowed.
+        latents: [N, D], D at least 2; constant dimensions carry no information, of which a warning tells.
         factors: [N, K]: labels (bool, or two values of which the larger means "present") or numbers on a scale.
         names: K names; numbered if left out.
         num_samples: Rows to fit and to test on, two to one; 15,000, or all where there are fewer, if left out.
@@ -109,8 +110,8 @@ def prepare(
 
     Raises:
         UsageError: `num_samples` is not allowed, or there are not as many names as factors.
-        DataError: shapes do not match, numbers are not finite, a name occurs twice, or fewer than two factors are
-            valid.
+        DataError: shapes do not match, numbers are not finite, a name occurs twice, all samples have the same latents,
+            or there are fewer than 30 samples or fewer than two valid factors.
     """
     latents, factors = np.asarray(latents), np.asarray(factors)
     titles = _checked_names(latents, factors, names)
@@ -143,6 +144,7 @@ def _checked_names(latents: np.ndarray, factors: np.ndarray, names: Sequence[str
     if latents.shape[1] < 2:
         raise DataError("latents have 1 dimension; the metrics compare dimensions, so at least 2 are needed.")
     _refuse_not_finite(latents, factors, titles)
+    judge_constants(np.flatnonzero(latents.min(axis=0) == latents.max(axis=0)), latents.shape[1], stacklevel=5)
     return titles
 
 
@@ -160,11 +162,13 @@ def _refuse_not_finite(latents: np.ndarray, factors: np.ndarray, names: Sequence
 
 def _split(count: int, num_samples: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit on and rows to test on, two to one, each in order."""
+    if count < 3 * FEWEST:
+        raise DataError(f"there are {count:,} samples, and at least {3 * FEWEST} are needed: sample more.")
     taken = min(count, NUM_SAMPLES) if num_samples is None else num_samples
     if not 3 * FEWEST <= taken <= count:
         raise UsageError(
-            f"{taken:,} samples would be taken of {count:,}; at least {3 * FEWEST} are needed, and no more than there "
-            "are. Sample more, or name another number of samples."
+            f"the number of samples to fit to and to test on is {taken:,}; of these {count:,} samples take at least "
+            f"{3 * FEWEST} and at most {count:,}."
         )
     rows = _generator(seed, "rows").permutation(count)[:taken]
     cut = round(taken * 2 / 3)

@@ -1,11 +1,11 @@
 """Latents that can be used, and enough of them."""
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from latentlab.errors import DataError, DegenerateWarning, UsageError
+from latentlab.errors import DataError, UsageError
+from latentlab.metrics.constants import judge_constants
 from latentlab.metrics.separability.pruning import Kept
 
 if TYPE_CHECKING:
@@ -28,20 +28,8 @@ def usable_rows(latents: "np.ndarray | Rows", expected: int) -> "np.ndarray | Ro
         if not finite.all():
             raise DataError(f"latents are not finite (NaN or infinity), first in row {start + int(np.argmin(finite))}.")
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    _warn_of_constants(np.flatnonzero(low == high), latents.shape[1])
+    judge_constants(np.flatnonzero(low == high), latents.shape[1], stacklevel=4)
     return latents
-
-
-def _warn_of_constants(constant: np.ndarray, dims: int) -> None:
-    if len(constant) == dims:
-        raise DataError("all latents are the same, so nothing can be told from them: check how they were sampled.")
-    if len(constant):
-        some = ", ".join(map(str, constant[:10])) + (", ..." if len(constant) > 10 else "")
-        warnings.warn(
-            f"{len(constant)} of the latents' {dims} columns are constant and say nothing: {some}.",
-            DegenerateWarning,
-            stacklevel=4,
-        )
 
 
 def check_numbers(kept: Kept, dims: int, *, held_out: float, permutations: int, refits: int, bootstrap: int) -> None:
