@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from latentlab.directions.fitting import attribute_directions
     from latentlab.directions.form import load_directions, save_directions
     from latentlab.directions.rescoring import rescore_edits
+    from latentlab.interop.distances import wrap_distance
     from latentlab.interop.generator_checks import check_generator
     from latentlab.interop.generators import wrap_generator
     from latentlab.interop.labellers import load_labeller, wrap_labeller
@@ -43,6 +44,7 @@ _HOMES = {
     "rescore_edits": "latentlab.directions.rescoring",
     "sample": "latentlab.sampling",
     "save_directions": "latentlab.directions.form",
+    "wrap_distance": "latentlab.interop.distances",
     "wrap_generator": "latentlab.interop.generators",
     "wrap_labeller": "latentlab.interop.labellers",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "rescore_edits",
     "sample",
     "save_directions",
+    "wrap_distance",
     "wrap_generator",
     "wrap_labeller",
 ]

@@ -1,10 +1,8 @@
 """Feature vectors of images, for Fréchet distances: FID's Inception network, and one's own attribute classifiers."""
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -14,16 +12,13 @@ from latentlab.errors import UsageError, WeightsError
 from latentlab.files import file_sha256
 from latentlab.images import box_resize, to_float
 from latentlab.protocols import full_precision
+from latentlab.weights import INCEPTION_SHA256, fetch_weights, state_of, weights_named
 
 if TYPE_CHECKING:
     from latentlab.perceptual import Featured
 
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""torch-fidelity's conversion of the TensorFlow network of 2015-12-05 that FID is defined by."""
 MAX_DIMENSIONS = 4096
 """Of classifiers' features: their covariance is a matrix of that size squared."""
-_DOWNLOAD_TIMEOUT = 30.0
 
 
 class ImageFeatures(Protocol):
@@ -113,8 +108,8 @@ def inception_features(weights: Path | str | None = None, *, device: torch.devic
         WeightsError: torch-fidelity is not installed, or the file cannot be had or has another form.
     """
     build = _network()
-    path = _find(None if weights is None else Path(weights))
-    _check_state(path)
+    path = _found(None if weights is None else Path(weights))
+    state_of(path)  # torch-fidelity would unpickle it without restrictions
     try:
         with torch.random.fork_rng(devices=[]):  # its layers are drawn at random before the file is read
             model = build(path)
@@ -122,7 +117,7 @@ def inception_features(weights: Path | str | None = None, *, device: torch.devic
         detail = str(error).strip().splitlines()[1:2] or [str(error)]
         raise WeightsError(
             f"{path} does not hold the weights of FID's Inception network ({detail[0].strip()[:200]}): give the file "
-            f"{INCEPTION_FILE} as --inception-weights."
+            f"{weights_named('inception').file}."
         ) from error
     model.eval().requires_grad_(False).to(device)
     return InceptionFeatures(model, sha256=file_sha256(path), device=torch.device(device))
@@ -162,39 +157,12 @@ def _network() -> Callable[[Path], nn.Module]:
     return build
 
 
-def _find(weights: Path | None) -> Path:
+def _found(given: Path | None) -> Path:
     """The weights file, downloaded if none is given and torch's cache has none."""
-    if weights is not None:
-        path = weights / INCEPTION_FILE if weights.is_dir() else weights
-        if not path.is_file():
-            raise WeightsError(f"--inception-weights: there is no file {path}; it should be {INCEPTION_FILE}.")
-        return path
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    if (cache / INCEPTION_FILE).is_file():
-        return cache / INCEPTION_FILE
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
-    try:
-        torch.hub.load_state_dict_from_url(
-            URL_INCEPTION_V3, str(cache), progress=False, check_hash=True, weights_only=True, file_name=INCEPTION_FILE
-        )
-    except (URLError, OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"FID needs the weights {INCEPTION_FILE}: they are not in {cache} and could not be downloaded ({error}). "
-            f"Get the file from {URL_INCEPTION_V3} and give it as --inception-weights, or measure fd_classifiers."
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-    return cache / INCEPTION_FILE
-
-
-def _check_state(path: Path) -> None:
-    """Refuse a file that is no plain state dict: torch-fidelity would unpickle it without restrictions."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds for files that are no checkpoints
-        raise WeightsError(f"{path} is no PyTorch state dict ({type(error).__name__}): download it again.") from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise WeightsError(f"{path} is no state dict of tensors: give the file {INCEPTION_FILE}.")
+    weights = weights_named("inception")
+    if given is None:
+        return fetch_weights(weights, option="--weights-dir (train: --inception-weights)")
+    path = given / weights.file if given.is_dir() else given
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}; it should be {weights.file}, for {weights.needed_for}.")
+    return path

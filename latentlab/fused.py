@@ -149,6 +149,12 @@ class _PixelNorm(torch.autograd.Function):
         return _pixel_norm_derivative(x, r, tangent), None
 
 
+def push_pixel_norm(x: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """`pixel_norm` and its derivative along a tangent, without automatic differentiation."""
+    r = _inverse_length(x)
+    return x * r.to(x.dtype), _pixel_norm_derivative(x, r, tangent)
+
+
 def _inverse_length(x: Tensor) -> Tensor:
     """[N, 1, ...], in float32 at least."""
     return (at_least_float32(x).square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
@@ -225,17 +231,30 @@ class _InstanceNormStyle(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, x_tangent: Tensor | None, style_tangent: Tensor | None) -> tuple[Tensor, None, None]:
         x, style, mean, r = ctx.saved_tensors
-        normal, (scale, _shift) = (x - mean) * r, _halves(style)
-        tangent = torch.zeros_like(normal)
-        if x_tangent is not None:
-            centred = at_least_float32(x_tangent)
-            centred = centred - centred.mean(dim=(2, 3), keepdim=True)
-            along = (normal * centred).mean(dim=(2, 3), keepdim=True)
-            tangent = r * (centred - normal * along) * (scale + 1)
-        if style_tangent is not None:
-            scale_tangent, shift_tangent = _halves(style_tangent)
-            tangent = tangent + normal * scale_tangent + shift_tangent
-        return tangent.to(x.dtype), None, None
+        x_tangent = torch.zeros_like(x) if x_tangent is None else x_tangent
+        style_tangent = torch.zeros_like(style) if style_tangent is None else style_tangent
+        return _styled_tangent(x - mean, r, style, x_tangent, style_tangent), None, None
+
+
+def push_instance_norm_style(
+    x: Tensor, x_tangent: Tensor, style: Tensor, style_tangent: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`instance_norm_style` and its derivative along tangents of both arguments, without automatic differentiation."""
+    centred, _, r = centre(x)
+    scale, shift = _halves(style)
+    centred = centred.to(x.dtype)
+    value = torch.addcmul(shift.to(x.dtype), centred, ((scale + 1) * r).to(x.dtype))
+    return value, _styled_tangent(centred, r, style, x_tangent, style_tangent)
+
+
+def _styled_tangent(centred: Tensor, r: Tensor, style: Tensor, x_tangent: Tensor, style_tangent: Tensor) -> Tensor:
+    """dy = g dx + c k + dt - g <dx> with g = (s + 1) r, c = x - mean, k = r ds - g r^2 <c dx>: two passes over maps."""
+    (scale, _), (scale_tangent, shift_tangent) = _halves(style), _halves(style_tangent)
+    pixels, gain = centred.shape[2] * centred.shape[3], (scale + 1) * r
+    slope = r * scale_tangent - gain * r**2 * (_sums(centred * x_tangent) / pixels)
+    offset = shift_tangent - gain * (_sums(x_tangent) / pixels)
+    kind = x_tangent.dtype
+    return torch.addcmul(offset.to(kind), centred.to(kind), slope.to(kind)).addcmul(x_tangent, gain.to(kind))
 
 
 def _halves(style: Tensor) -> tuple[Tensor, Tensor]:

@@ -381,14 +381,15 @@ class Synthesis(nn.Module):
         for stage in range(last + 1):
             previous = x
             for index in (2 * stage, 2 * stage + 1):
-                layer_noise = self._layer_noise(index, len(ws), noise_mode, noise)
+                layer_noise = self.layer_noise(index, len(ws), noise_mode, noise)
                 x = self.layers[index](x, ws[:, index if self.config.use_styles else 0], layer_noise)
         images = at_least_float32(self.to_rgb[last](x, add_bias=True))
         if fade and previous is not None:
             images = lerp(images, upscale(at_least_float32(self.to_rgb[last - 1](previous, add_bias=True))), fade)
         return upscale(images, 2**level) if full_resolution else images
 
-    def _layer_noise(self, index: int, count: int, mode: NoiseMode, noise: Sequence[Tensor] | None) -> Tensor | None:
+    def layer_noise(self, index: int, count: int, mode: NoiseMode, noise: Sequence[Tensor] | None) -> Tensor | None:
+        """The noise that a layer adds, [N or 1, 1, H, W]; None without noise."""
         if mode == "none" or not self.config.use_noise:
             return None
         stored: Tensor = getattr(self, f"noise_const{index}")

@@ -173,7 +173,7 @@ def _at_once(
     if noise is None:
         images = generator.synthesis(ws, noise_mode=noise_mode)
     else:
-        shared = [layer.repeat(len(views), 1, 1, 1) for layer in noise]
+        shared = [layer if len(layer) == 1 else layer.repeat(len(views), 1, 1, 1) for layer in noise]
         images = generator.synthesis(ws, noise_mode=noise_mode, noise=shared)
     return list(_float32(images).chunk(len(views)))
 

@@ -16,6 +16,12 @@ METRICS = {
     "ppl_zend": "Perceptual path length, Z, end",
     "ppl_wfull": "Perceptual path length, W, full",
     "ppl_wend": "Perceptual path length, W, end",
+    "ppl_zends": "Perceptual path length, Z, both ends",
+    "ppl_wends": "Perceptual path length, W, both ends",
+    "ppl2_zfull": "Perceptual path length without crop, Z, full",
+    "ppl2_zend": "Perceptual path length without crop, Z, end",
+    "ppl2_wfull": "Perceptual path length without crop, W, full",
+    "ppl2_wend": "Perceptual path length without crop, W, end",
     "ls_z": "Linear separability, Z",
     "ls_w": "Linear separability, W",
 }

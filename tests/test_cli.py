@@ -19,7 +19,8 @@ COMMANDS = [
     ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
     ["networks", "check"], ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
-    ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["report"],
+    ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["report"],
+    ["weights", "list"], ["weights", "fetch"], ["weights", "check"],
 ]  # fmt: skip
 
 

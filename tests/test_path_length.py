@@ -11,14 +11,14 @@ from latentlab.latents import sample_z
 from latentlab.metrics.bootstrap import draw_counts
 from latentlab.metrics.path_length import (
     PathSettings,
-    distance_size,
     face_crop,
     path_lengths,
     perceptual_path_length,
-    shrink,
     trim_bounds,
     trimmed_mean,
     trimmed_mean_replicates,
+    view,
+    view_size,
 )
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -50,7 +50,9 @@ def test_the_crop_equals_the_official_one(resolution):
     cropped = face_crop(torch.stack([rows, rows.T])[None])
     assert cropped[0, 0, [0, -1], 0].tolist() == [official["rows"][0], official["rows"][1] - 1]
     assert cropped[0, 1, 0, [0, -1]].tolist() == [official["cols"][0], official["cols"][1] - 1]
-    assert shrink(cropped).shape[-1] == official["output"] == distance_size(resolution, crop=True)
+    settings = PathSettings("w", "full")
+    seen = view(torch.zeros(1, 3, resolution, resolution), settings)
+    assert seen.shape[-1] == official["output"] == view_size(resolution, settings)
 
 
 # -------------------------------------------------------------------------- perfect, known, degenerate, direction

@@ -11,7 +11,7 @@ from attribute_classifiers.network import AttributeClassifiers, initialise
 from attribute_classifiers.presets import ClassifierConfig, TrainingConfig
 from latentlab import features as features_module
 from latentlab.errors import UsageError, WeightsError
-from latentlab.features import INCEPTION_FILE, ClassifierFeatures, InceptionFeatures, box_filter, inception_features
+from latentlab.features import ClassifierFeatures, InceptionFeatures, box_filter, inception_features
 from latentlab.files import file_sha256
 from latentlab.images import to_float
 from latentlab.metrics.at_snapshot import NAMES, Means, snapshot_metrics
@@ -24,7 +24,9 @@ from latentlab.perceptual import classifier_distance
 from latentlab.randomness import derive_seed
 from latentlab.sampling import sample
 from latentlab.store import LatentStore
+from latentlab.weights import weights_named
 
+INCEPTION_FILE = weights_named("inception").file
 CLASSIFIED = tuple(name for name in NAMES if name != "fid")
 
 
@@ -312,7 +314,7 @@ def test_inception_weights_of_another_form_are_named(tmp_path):
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="no PyTorch state dict"):
         inception_features(path)
-    with pytest.raises(WeightsError, match=f"--inception-weights: there is no file .*should be {INCEPTION_FILE}"):
+    with pytest.raises(WeightsError, match=f"there is no file .*should be {INCEPTION_FILE}"):
         inception_features(tmp_path / "absent.pth")
 
 

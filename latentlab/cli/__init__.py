@@ -20,6 +20,7 @@ from latentlab.cli import (
     directions,
     disentanglement,
     edit,
+    fid,
     label,
     network_commands,
     ppl,
@@ -29,6 +30,7 @@ from latentlab.cli import (
     separability,
     store,
     train,
+    weights,
 )
 from latentlab.errors import LatentLabError, LatentLabWarning
 from latentlab.files import DISK_FULL
@@ -48,6 +50,8 @@ PIPELINE = (
     "edit",
     "disentanglement",
     "ppl",
+    "fid",
+    "weights",
     "report",
 )  # the order of use
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
@@ -153,6 +157,7 @@ app.add_typer(classifiers.app, name="classifiers")
 app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
 app.command("label", short_help="Label samples with scores of your own.")(label.label)
 app.add_typer(store.app, name="store")
+app.add_typer(weights.app, name="weights")
 app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
 app.command("directions", short_help="Directions of attributes in Z or W.")(directions.directions)
 app.command("edit", short_help="Edit along directions, and measure what moves.")(edit.edit)
@@ -160,6 +165,7 @@ app.command("disentanglement", short_help="MIG, DCI, SAP, modularity, explicitne
     disentanglement.disentanglement
 )
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
+app.command("fid", short_help="Fréchet and kernel distance to real images (FID, KID).")(fid.fid)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 
 

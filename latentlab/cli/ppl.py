@@ -6,24 +6,60 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from latentlab.cli.options import BatchSize, Device, Json, Results, Seed, torch_device
+from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
+    from latentlab.metrics.path_length import PathSettings
     from latentlab.perceptual import Distance
+    from latentlab.results import MetricResult
 
 
 Space = Literal["z", "w"]
 """Which latent space the path runs in."""
 
 
-Sampling = Literal["full", "end"]
+Sampling = Literal["full", "end", "ends"]
 """Where on the path."""
 
 
+Protocol = Literal["stylegan", "stylegan2-ada", "torch-fidelity", "torchmetrics"]
+"""Whose rules are followed."""
+
+
+def share(text: str) -> float:
+    """`1%` or `0.01` as a number.
+
+    Raises:
+        typer.BadParameter: It is neither, or not between 0 and 1.
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{text} is no share between 0 and 1; give 1% or 0.01.")
+    return value
+
+
 def ppl(
-    space: Annotated[Space, typer.Option(help="z: slerp before the mapping; w: lerp after it.")] = "w",
-    sampling: Annotated[Sampling, typer.Option(help="full: anywhere on the path; end: at its start.")] = "full",
+    space: Annotated[Space, typer.Option(help="z: walked before the mapping; w: walked after it.")] = "w",
+    sampling: Annotated[
+        Sampling,
+        typer.Option(help="full: anywhere on the path; end: at its start, as all code does; ends: at either end."),
+    ] = "full",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Both spaces, full and end, in one pass; instead of --space and --sampling.")
+    ] = False,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="Whose rules: of interpolation, crop, size, outliers and number of pairs. stylegan: the published "
+            "ones of 2019."
+        ),
+    ] = "stylegan",
     network: Annotated[
         str | None,
         typer.Option(
@@ -34,60 +70,142 @@ def ppl(
     distance: Annotated[
         str,
         typer.Option(
-            help="lpips-vgg (the published one), lpips-alex, lpips-squeeze, or classifier:FOLDER, a distance "
-            "on the features of trained attribute classifiers that needs no download."
+            help="lpips-vgg (the published one), lpips-alex, lpips-squeeze; classifier:FOLDER, a distance on the "
+            "features of trained attribute classifiers that needs no download; or your own package.module:factory."
         ),
     ] = "lpips-vgg",
-    num_samples: Annotated[int, typer.Option(help="Pairs; the paper takes 100,000.", min=2)] = 100_000,
-    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Crop to where aligned faces are.")] = True,
+    num_samples: Annotated[
+        int | None, typer.Option(help="Pairs; the protocol's number if left out (stylegan: 100,000).", min=2)
+    ] = None,
+    until_ci: Annotated[
+        float | None,
+        typer.Option(
+            parser=share,
+            metavar="SHARE",
+            help="End when half of every 95 % interval is at most this share of its value, such as 1%.",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["differences", "tangent"],
+        typer.Option(help="differences: the published finite step; tangent: its limit, by forward differentiation."),
+    ] = "differences",
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"], typer.Option(help="Of the tangent's networks.")
+    ] = "float32",
+    crop: Annotated[
+        bool | None, typer.Option("--crop/--no-crop", help="Crop to where aligned faces are; as the protocol does.")
+    ] = None,
+    interpolation: Annotated[
+        Literal["slerp", "slerp-norm", "lerp"] | None,
+        typer.Option(
+            help="How z is walked; as the protocol does, lengths kept where the generator does not normalise."
+        ),
+    ] = None,
+    upsample: Annotated[
+        int | None, typer.Option(help="Bring smaller images to this width before the distance.", min=1)
+    ] = None,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Round images to 8 bits first.")] = False,
+    noise_mode: Annotated[
+        Literal["random", "const", "none"], typer.Option(help="The noise of both images of a pair.")
+    ] = "random",
     epsilon: Annotated[float, typer.Option(help="Step along the path.")] = 1e-4,
     weights_dir: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, ...")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="An HDF5 file for every pair's distance, and images around the largest ones.")
+    ] = None,
     batch_size: BatchSize = 32,
     results: Results = None,
     as_json: Json = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure the perceptual path length by the official finite difference; lower is better.
+    """Measure the perceptual path length; lower is better.
 
-    Results are appended to the run's results.jsonl, or to runs/package.module-factory/results.jsonl.
+    Results are appended to the run's results.jsonl, or to runs/package.module-factory/results.jsonl. Under torchrun,
+    processes share the pairs.
 
     \b
     Example:
       latentlab ppl --space w --sampling end --network runs/style-8 --distance classifier:classifiers/quick
+      latentlab ppl --all --method tangent --precision bfloat16 --until-ci 1%
     """
-    from latentlab.cli.display import interval, number, progress_bar, say
+    from latentlab.cli.display import progress_bar, say
     from latentlab.cli.networks import beside, open_network
-    from latentlab.metrics.path_length import PathSettings, perceptual_path_length
-    from latentlab.results import METRICS, append_results, check_results_file
+    from latentlab.distributed import team as joined
+    from latentlab.files import refuse_existing
+    from latentlab.metrics.path_length import PathSettings, perceptual_path_lengths
+    from latentlab.protocols import has_mapping
+    from latentlab.results import append_results, check_results_file
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
     target = results or beside(folder, "results.jsonl")
     check_results_file(target)
-    settings = PathSettings(space=space, sampling=sampling, epsilon=epsilon, crop=crop, seed=seed)
-    measure = open_distance(distance, weights_dir, chosen)
-    with progress_bar("Path length", "pairs") as progress:
-        result = perceptual_path_length(
-            generator,
-            measure,
-            settings,
-            network=name,
-            num_samples=num_samples,
-            batch_size=batch_size,
-            device=chosen,
-            progress=progress,
+    if keep is not None:
+        refuse_existing(keep)
+    places: list[tuple[Space, Sampling]] = [(space, sampling)]
+    if everything:
+        spaces: tuple[Space, ...] = ("z", "w") if has_mapping(generator) else ("z",)
+        places = [(one, end) for one in spaces for end in ("full", "end")]
+    many = [
+        PathSettings(
+            space=one,
+            sampling=end,
+            epsilon=epsilon,
+            crop=crop,
+            seed=seed,
+            protocol=protocol,
+            interpolation=interpolation if one == "z" else None,
+            upsample=upsample,
+            quantize=quantize,
+            noise_mode=noise_mode,
+            method=method,
+            precision=precision,
         )
+        for one, end in places
+    ]
+    measure = open_distance(distance, weights_dir, chosen)
+    with joined(chosen) as team:
+        with progress_bar("Path length", "pairs", shown=team.leads) as progress:
+            measured = perceptual_path_lengths(
+                generator,
+                measure,
+                many,
+                network=name,
+                num_samples=num_samples,
+                until_ci=until_ci,
+                batch_size=batch_size,
+                device=chosen,
+                team=team,
+                keep=keep,
+                progress=progress,
+            )
+        if not team.leads:
+            return
     try:
-        append_results(target, [result])
-    finally:  # a full disk costs the file its line, not the user the number
+        append_results(target, measured)
+    finally:  # a full disk costs the file its lines, not the user the numbers
         if as_json:
-            print(result.model_dump_json())
+            print(*(result.model_dump_json() for result in measured), sep="\n")
         else:
-            print(f"{METRICS[result.metric]} of {name.name}: {number(result.value)} {interval(result.ci95)}")
-            cropped = "cropped" if crop else "not cropped"
-            print(f"{result.num_samples:,} pairs, distance {measure.name}, images {cropped}, epsilon {epsilon:g}")
-    say(f"appended to {target}")
+            _print(measured, many)
+    say(f"appended to {target}" + (f", pairs in {keep}" if keep else ""))
+
+
+def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
+    from latentlab.cli.display import interval, number
+    from latentlab.results import METRICS
+
+    for result in measured:
+        print(f"{METRICS[result.metric]} of {result.network.name}: {number(result.value)} {interval(result.ci95)}")
+    result, settings = measured[0], many[0]
+    protocol = result.protocol
+    step = f"epsilon {settings.epsilon:g}" if settings.method == "differences" else f"tangent, {settings.precision}"
+    print(
+        f"{result.num_samples:,} pairs, protocol {settings.protocol}, distance {protocol['distance']['name']}, images "
+        f"{protocol['image_size']} pixels wide, {'cropped' if settings.cropped else 'not cropped'}, {step}, noise "
+        f"{protocol['noise']}"
+    )
 
 
 def open_distance(spec: str, weights_dir: Path | None, device: "torch.device") -> "Distance":
@@ -98,7 +216,8 @@ def open_distance(spec: str, weights_dir: Path | None, device: "torch.device") -
         WeightsError: Its weights cannot be had.
     """
     from attribute_classifiers.network import load_classifiers
-    from latentlab.errors import UsageError
+    from latentlab.interop.distances import load_user_distance
+    from latentlab.interop.factories import names_factory
     from latentlab.perceptual import classifier_distance, lpips_distance
 
     kind, _, rest = spec.partition(":")
@@ -106,7 +225,9 @@ def open_distance(spec: str, weights_dir: Path | None, device: "torch.device") -
         return classifier_distance(load_classifiers(rest, device=device))
     if spec in ("lpips-vgg", "lpips-alex", "lpips-squeeze"):
         return lpips_distance(spec.removeprefix("lpips-"), weights_dir=weights_dir, device=device)  # type: ignore[arg-type]
+    if names_factory(spec):
+        return load_user_distance(spec, device=device)
     raise UsageError(
-        f"--distance {spec}: expected lpips-vgg, lpips-alex, lpips-squeeze or classifier:FOLDER, such as "
-        "classifier:classifiers/quick."
+        f"--distance {spec}: expected lpips-vgg, lpips-alex, lpips-squeeze, classifier:FOLDER, such as "
+        "classifier:classifiers/quick, or package.module:factory."
     )

@@ -19,7 +19,7 @@ from latentlab.images import to_uint8
 from latentlab.latents import sample_z
 from latentlab.metrics import sliced_wasserstein
 from latentlab.metrics.frechet import MomentAccumulator, Moments, frechet_of_moments, in_words, short_number
-from latentlab.metrics.path_length import PathSettings, Sampling, Space, distance_size, path_lengths, trimmed_mean
+from latentlab.metrics.path_length import PathSettings, Sampling, Space, path_lengths, trimmed_mean, view_size
 from latentlab.metrics.separability import linear_separability
 from latentlab.perceptual import Distance, Featured, classifier_distance, lpips_distance
 from latentlab.progress import Progress, silent
@@ -230,7 +230,7 @@ class _Maker:
                 self._distance = lpips_distance(weights_dir=self.means.lpips_weights, device=self.device)
             else:
                 self._distance = classifier_distance(_given(self.means))
-            size = distance_size(self.dataset.resolution, crop=self.means.crop)
+            size = view_size(self.dataset.resolution, PathSettings("z", "full", crop=self.means.crop))
             if size < self._distance.min_size:
                 cropped = " after the face crop" if self.means.crop else ""
                 raise UsageError(

@@ -192,7 +192,7 @@ def weak_sentence(card: Mapping[str, Any]) -> str:
 def missing_parts(run: ReportRun) -> list[str]:
     """What a run folder lacks, and which command makes it."""
     missing = []
-    absent = [name for name in METRICS if name not in run.newest and not (run.depth == 0 and "_w" in name)]
+    absent = [name for name in SHORT if name not in run.newest and not (run.depth == 0 and "_w" in name)]
     for prefix, command in MAKES.items():
         names = [SHORT[name] for name in absent if name.startswith(prefix)]
         if names:

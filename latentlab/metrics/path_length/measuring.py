@@ -1,0 +1,190 @@
+"""Path lengths as results: measured together, until they are known well enough, with their intervals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from latentlab.distributed import Team
+from latentlab.errors import UsageError
+from latentlab.files import refuse_existing
+from latentlab.metrics.bootstrap import REPLICATES, interval95
+from latentlab.metrics.path_length.keeping import save_pairs
+from latentlab.metrics.path_length.pairs import Pairs
+from latentlab.metrics.path_length.paths import Drawn
+from latentlab.metrics.path_length.protocols import PathSettings
+from latentlab.metrics.path_length.trimming import half_width, trimmed_mean, trimmed_mean_replicates
+from latentlab.metrics.path_length.views import view_size
+from latentlab.perceptual import Distance
+from latentlab.progress import Progress, silent
+from latentlab.protocols import GeneratorLike
+from latentlab.results import MetricResult, NetworkName
+
+FEWEST = 1000
+"""Pairs before which no interval is trusted to end a measurement: of fewer, less than ten are outliers on each side."""
+GROWTH = 1.1
+"""Looked again after a tenth more pairs."""
+_BINS = 50
+
+
+def perceptual_path_length(
+    generator: GeneratorLike,
+    distance: Distance,
+    settings: PathSettings,
+    *,
+    network: NetworkName,
+    num_samples: int | None = None,
+    until_ci: float | None = None,
+    batch_size: int = 16,
+    bootstrap: int = REPLICATES,
+    device: torch.device | str = "cpu",
+    draws: Drawn | None = None,
+    team: Team | None = None,
+    progress: Progress = silent,
+) -> MetricResult:
+    """Measure `ppl_{space}{sampling}`: see `perceptual_path_lengths`, which measures several in one pass."""
+    return perceptual_path_lengths(
+        generator,
+        distance,
+        [settings],
+        network=network,
+        num_samples=num_samples,
+        until_ci=until_ci,
+        batch_size=batch_size,
+        bootstrap=bootstrap,
+        device=device,
+        draws=draws,
+        team=team,
+        progress=progress,
+    )[0]
+
+
+def perceptual_path_lengths(
+    generator: GeneratorLike,
+    distance: Distance,
+    many: Sequence[PathSettings],
+    *,
+    network: NetworkName,
+    num_samples: int | None = None,
+    until_ci: float | None = None,
+    batch_size: int = 16,
+    bootstrap: int = REPLICATES,
+    device: torch.device | str = "cpu",
+    draws: Drawn | None = None,
+    team: Team | None = None,
+    keep: Path | None = None,
+    progress: Progress = silent,
+) -> list[MetricResult]:
+    """Trimmed means of `path_lengths`, with bootstrap intervals that resample the pairs and trim again.
+
+    Args:
+        generator: In eval mode, on `device`.
+        distance: On `device`.
+        many: What to measure, with one seed, over the same pairs.
+        network: Who the generator is.
+        num_samples: How many pairs, at least 2; at most so many with `until_ci`. Left out, the protocol's number.
+        until_ci: End when half of every 95 % interval is at most this share of its value, 0.01 for 1 %.
+        batch_size: Pairs at a time; changes the speed only.
+        bootstrap: Replicates.
+        device: Where the generator and the distance are.
+        draws: What is random about some rows, instead of what follows from the seed.
+        team: The processes that share the pairs; all of them get the results.
+        keep: A file for the distances and the images of the largest ones (`save_pairs`), written by the first process.
+        progress: Told after every batch.
+
+    Raises:
+        UsageError, DataError: as `path_lengths`; also if the number of pairs or `until_ci` is out of range.
+        OutputExistsError: `keep` exists.
+    """
+    if keep is not None:
+        refuse_existing(keep)
+    pairs = Pairs(generator, distance, many, batch_size=batch_size, device=device, draws=draws, team=team)
+    most = num_samples if num_samples is not None else max(settings.rules.num_samples for settings in many)
+    if most < 2:
+        raise UsageError(f"num_samples is {most}; an interval needs at least 2 pairs (published: 100,000).")
+    if until_ci is not None and not 0 < until_ci < 1:
+        raise UsageError(f"until_ci is {until_ci}; it must be a share above 0 and below 1, such as 0.01 for 1 %.")
+    found = (
+        pairs.lengths(slice(0, most), progress=progress)
+        if until_ci is None
+        else _until(pairs, most, until_ci, progress)
+    )
+    results = [
+        _result(generator, distance, settings, distances, network=network, bootstrap=bootstrap, until_ci=until_ci)
+        for settings, distances in zip(many, found, strict=True)
+    ]
+    if keep is not None and pairs.team.leads:
+        save_pairs(keep, pairs, results, found)
+    return results
+
+
+def _until(pairs: Pairs, most: int, until_ci: float, progress: Progress) -> np.ndarray:
+    """Distances [settings, n] of as many pairs as it takes."""
+    found = np.zeros((len(pairs.many), 0), np.float32)
+    while not _enough(pairs, found, until_ci) and found.shape[1] < most:
+        count = found.shape[1]
+        goal = max(FEWEST, int(count * GROWTH)) if count < most else most
+        goal = min(-(-goal // pairs.batch_size) * pairs.batch_size, most)
+
+        def told(done: int, total: int, note: str = "", count: int = count) -> None:
+            progress(count + done, most, note)
+
+        found = np.concatenate([found, pairs.lengths(slice(count, goal), progress=told)], axis=1)
+    return found
+
+
+def _enough(pairs: Pairs, found: np.ndarray, until_ci: float) -> bool:
+    """Whether every mean is known to that share of itself."""
+    if found.shape[1] < FEWEST:
+        return False
+    for settings, distances in zip(pairs.many, found, strict=True):
+        outliers = settings.rules.outliers
+        if half_width(distances, outliers) > until_ci * trimmed_mean(distances, outliers)[0]:
+            return False
+    return True
+
+
+def _result(
+    generator: GeneratorLike,
+    distance: Distance,
+    settings: PathSettings,
+    distances: np.ndarray,
+    *,
+    network: NetworkName,
+    bootstrap: int,
+    until_ci: float | None,
+) -> MetricResult:
+    outliers = settings.rules.outliers
+    value, num_kept = trimmed_mean(distances, outliers)
+    replicates = trimmed_mean_replicates(distances, bootstrap, seed=settings.seed, outliers=outliers)
+    size = view_size(generator.img_resolution, settings)
+    details: dict[str, Any] = {
+        "percentiles": [float(percentile) for percentile in np.percentile(distances, np.arange(101))],
+        "histogram": _histogram(distances),
+        "num_kept": num_kept,
+        "bootstrap": bootstrap,
+    }
+    if until_ci is not None:
+        details["until_ci"] = until_ci
+    return MetricResult(
+        metric=settings.metric,
+        value=value,
+        ci95=interval95(replicates),
+        num_samples=len(distances),
+        seed=settings.seed,
+        network=network,
+        protocol=settings.described(generator, image_size=size)
+        | {"distance": {"name": distance.name, "sha256": distance.sha256}},
+        details=details,
+    )
+
+
+def _histogram(distances: np.ndarray) -> dict[str, list[float] | list[int]]:
+    """Counts over log10 of the positive distances."""
+    positive = distances[distances > 0].astype(np.float64)
+    if not len(positive):
+        return {"edges": [], "counts": []}
+    counts, edges = np.histogram(np.log10(positive), bins=_BINS)
+    return {"edges": edges.tolist(), "counts": counts.tolist()}

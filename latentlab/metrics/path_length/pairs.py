@@ -1,0 +1,234 @@
+"""Distances of pairs along random paths, by finite differences or by the tangent; several settings in one pass."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentlab.blocks import block_pool, in_order
+from latentlab.distributed import Team
+from latentlab.errors import DataError, UsageError
+from latentlab.metrics.path_length.paths import Drawn, Draws, Paths, draws_of
+from latentlab.metrics.path_length.protocols import PathSettings
+from latentlab.metrics.path_length.tangent import images_and_directions, pushes_alone, speed_of
+from latentlab.metrics.path_length.views import view, view_size
+from latentlab.perceptual import Distance
+from latentlab.progress import Progress, silent
+from latentlab.protocols import (
+    GeneratorLike,
+    cuda_arithmetic,
+    has_mapping,
+    normalizes_z,
+    synthesize,
+    threads_may_share,
+)
+
+_CPU_BATCH = 8
+_ZERO_CHECKED = 4  # images
+
+
+def path_lengths(
+    generator: GeneratorLike,
+    distance: Distance,
+    settings: PathSettings,
+    *,
+    num_samples: int,
+    batch_size: int = 16,
+    device: torch.device | str = "cpu",
+    draws: Drawn | None = None,
+    team: Team | None = None,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Distances d / eps^2 along random paths, or their limits by the tangent, float32 [num_samples].
+
+    Both images of a pair share their noise and go through synthesis in one batch; there is no truncation, and
+    images reach the distance as floats, never clamped (unless quantised).
+
+    Args:
+        generator: In eval mode, on `device`.
+        distance: On `device`.
+        settings: What to measure.
+        num_samples: How many pairs.
+        batch_size: Pairs at a time; changes the speed only.
+        device: Where the generator and the distance are.
+        draws: What is random about some rows, instead of what follows from the seed.
+        team: The processes that share the pairs; all of them get all distances.
+        progress: Told after every batch.
+
+    Raises:
+        UsageError: a setting is not allowed, W is asked of a generator without a mapping, images are too small.
+        DataError: a distance is negative, not finite, or not zero between equal images.
+    """
+    pairs = Pairs(generator, distance, [settings], batch_size=batch_size, device=device, draws=draws, team=team)
+    if num_samples < 1:
+        raise UsageError(f"num_samples is {num_samples}; it must be at least 1.")
+    return pairs.lengths(slice(0, num_samples), progress=progress)[0]
+
+
+class Pairs:
+    """The pairs of a measurement, at which several settings look in one pass: they share latents, W and noise.
+
+    On a CPU as many batches as there are threads are worked on at once, one thread each, where generator and distance
+    allow; batches have at most 8 pairs then, whose feature maps fit into a core's cache. A distance follows from its
+    row's batch alone, whatever the number of processes.
+
+    Args:
+        generator: In eval mode, on `device`.
+        distance: On `device`.
+        many: What to measure, with one seed.
+        batch_size: Pairs at a time.
+        device: Where the generator and the distance are.
+        draws: What is random about some rows, instead of what follows from the seed.
+        team: The processes that share the pairs.
+
+    Raises:
+        UsageError: as `path_lengths`; also if seeds differ.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorLike,
+        distance: Distance,
+        many: Sequence[PathSettings],
+        *,
+        batch_size: int = 16,
+        device: torch.device | str = "cpu",
+        draws: Drawn | None = None,
+        team: Team | None = None,
+    ) -> None:
+        self.generator, self.distance, self.many = generator, distance, list(many)
+        self.batch_size, self.device, self.team = batch_size, torch.device(device), team or Team()
+        for settings in many:
+            check(generator, distance, settings)
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; it must be at least 1.")
+        alike = {(settings.seed, settings.noise_mode, settings.method, settings.precision) for settings in many}
+        if len(alike) != 1:
+            raise UsageError("settings measured together must agree in their seed, noise_mode, method and precision.")
+        random = many[0].noise_mode == "random"
+        self.draws = draws or draws_of(generator, many[0].seed, noise=random)
+
+    def lengths(self, rows: slice, *, progress: Progress = silent) -> np.ndarray:
+        """Distances of some rows, float32 [settings, rows]; the first row begins a batch."""
+        found = torch.zeros(len(self.many), rows.stop - rows.start, dtype=torch.float64)
+        size = min(self.batch_size, _CPU_BATCH) if self._workers() > 1 else self.batch_size
+        batches = list(_batches(rows, size))
+        work = self._tangents if self.many[0].method == "tangent" else self._differences
+        own, count = batches[self.team.rank :: self.team.size], 0
+        with block_pool(self._workers()) as pool:
+            for batch, made in in_order(pool, work, own, ahead=2 * self._workers()):
+                found[:, batch.start - rows.start : batch.stop - rows.start] = made
+                count += (batch.stop - batch.start) * self.team.size
+                progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
+        self.team.add([found])
+        return found.numpy().astype(np.float32)
+
+    def around(self, settings: PathSettings, row: int, offsets: Sequence[float]) -> Tensor:
+        """Whole images of a pair's path at t + each offset, [len(offsets), C, R, R], under the pair's noise."""
+        rows = slice(row, row + 1)
+        with torch.inference_mode(), self._arithmetic():
+            paths = Paths(self.generator, self._drawn(rows))
+            t = paths.places(settings)
+            images = self._images(paths, settings, rows, [t + offset for offset in offsets])
+        return torch.cat(images).cpu()
+
+    def _differences(self, rows: slice) -> Tensor:
+        """Distances of a batch, [settings, n]."""
+        paths, found = Paths(self.generator, self._drawn(rows)), []
+        with torch.inference_mode(), self._arithmetic():
+            for settings in self.many:
+                t = paths.places(settings)
+                images = self._images(paths, settings, rows, [t, t + settings.epsilon])
+                before, after = (view(part, settings) for part in images)
+                if rows.start == 0:
+                    _check_zero(self.distance, before)
+                raw = self.distance(before, after).float() * (1 / settings.epsilon**2)
+                found.append(_checked(raw, rows))
+        return torch.stack(found)
+
+    def _tangents(self, rows: slice) -> Tensor:
+        """The same in the limit."""
+        paths, found = Paths(self.generator, self._drawn(rows)), []
+        with torch.no_grad(), self._arithmetic():
+            for settings in self.many:
+                seen, directions = images_and_directions(paths, settings, rows=rows)
+                if rows.start == 0:
+                    _check_zero(self.distance, seen)
+                raw = speed_of(self.distance)(seen, directions, precision=settings.precision)
+                found.append(_checked(raw, rows))
+        return torch.stack(found)
+
+    def _images(self, paths: Paths, settings: PathSettings, rows: slice, places: Sequence[Tensor]) -> list[Tensor]:
+        """The images at some places of each path, [n, C, R, R] each."""
+        return synthesize(
+            self.generator,
+            [paths.ws(settings, t) for t in places],
+            rows=rows,
+            seed=settings.seed,
+            stream="ppl-noise",
+            noise_mode=settings.noise_mode,
+            noise=paths.draws.noise,
+        )
+
+    def _drawn(self, rows: slice) -> Draws:
+        return self.draws(rows).to(self.device)
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return cuda_arithmetic(tf32=self.many[0].precision != "float32")
+
+    def _workers(self) -> int:
+        if self.many[0].method == "tangent":
+            shared = pushes_alone(self.generator) and getattr(self.distance, "speed_thread_safe", False)
+        else:
+            shared = threads_may_share(self.generator) and getattr(self.distance, "thread_safe", False)
+        return torch.get_num_threads() if shared and self.device.type == "cpu" else 1
+
+
+def check(generator: GeneratorLike, distance: Distance, settings: PathSettings) -> None:
+    """Refuse what cannot be measured, before any work.
+
+    Raises:
+        UsageError: naming what was asked, what is allowed and what to do.
+    """
+    settings.check()
+    if settings.space == "w" and not has_mapping(generator):
+        normalised = "normalised " if normalizes_z(generator) else ""
+        raise UsageError(f"this generator has no mapping network, so its W is only {normalised}Z: measure space z.")
+    size = view_size(generator.img_resolution, settings)
+    if size < distance.min_size:
+        cropped = f" after the face crop ({generator.img_resolution} before)" if settings.cropped else ""
+        raise UsageError(
+            f"images are {size} pixels wide{cropped}, and the distance {distance.name} needs at least "
+            f"{distance.min_size}: "
+            + ("measure without the crop, " if settings.cropped else "")
+            + f"upsample to {distance.min_size} pixels or more, or use another distance."
+        )
+
+
+def _batches(rows: slice, batch_size: int) -> Iterator[slice]:
+    for start in range(rows.start, rows.stop, batch_size):
+        yield slice(start, min(start + batch_size, rows.stop))
+
+
+def _check_zero(distance: Distance, images: Tensor) -> None:
+    """Equal images must be at distance 0, or noise in the distance, divided by eps^2, would swamp the result."""
+    few = images[:_ZERO_CHECKED]
+    largest = float(distance(few, few).abs().max())
+    if not largest <= 1e-12:
+        raise DataError(
+            f"the distance {distance.name} between equal images is {largest:g} instead of 0: images may hold NaN, or "
+            "the distance may be random (is its network in eval mode?)."
+        )
+
+
+def _checked(distances: Tensor, rows: slice) -> Tensor:
+    values = distances.cpu()
+    bad = ~values.isfinite() | (values < 0)
+    if bad.any():
+        first = int(bad.int().argmax())
+        raise DataError(
+            f"the distance of pair {rows.start + first} is {float(values[first])}; it must be finite and not negative."
+        )
+    return values

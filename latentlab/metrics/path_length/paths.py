@@ -1,0 +1,93 @@
+"""Where the paths are: two random latents, a place between them, and the noise that goes with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentlab.latents import lerp, sample_z, slerp
+from latentlab.metrics.path_length.protocols import PathSettings
+from latentlab.protocols import GeneratorLike, draw_noise, takes_noise
+from latentlab.randomness import uniform_rows
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is random about some pairs.
+
+    Attributes:
+        z0: Where the paths begin, [n, z_dim].
+        z1: Where they end, [n, z_dim].
+        t: Uniform in [0, 1), [n, 1]; where on the path "full" sampling looks, and which end "ends" takes.
+        noise: The noise of every layer, [n or 1, 1, H, W] each; None lets the generator draw its own.
+    """
+
+    z0: Tensor
+    z1: Tensor
+    t: Tensor
+    noise: list[Tensor] | None = None
+
+    def to(self, device: torch.device) -> "Draws":
+        """The same on a device."""
+        layers = None if self.noise is None else [layer.to(device) for layer in self.noise]
+        return Draws(self.z0.to(device), self.z1.to(device), self.t.to(device), layers)
+
+
+Drawn = Callable[[slice], Draws]
+"""Some rows of a measurement -> what is random about them."""
+
+
+def draws_of(generator: GeneratorLike, seed: int, *, noise: bool) -> Drawn:
+    """Draws by address: row i is a function of the seed and i alone."""
+
+    def drawn(rows: slice) -> Draws:
+        z0, z1 = (sample_z(seed, rows, generator.z_dim, stream=stream) for stream in ("ppl-z0", "ppl-z1"))
+        t = torch.from_numpy(uniform_rows(seed, "ppl-t", rows, 1).astype(np.float32))
+        layers = (
+            draw_noise(generator, rows, seed=seed, stream="ppl-noise") if noise and takes_noise(generator) else None
+        )
+        return Draws(z0, z1, t, layers)
+
+    return drawn
+
+
+class Paths:
+    """The paths of some pairs, of which several settings look at their own places.
+
+    Args:
+        generator: In eval mode.
+        draws: What is random, on the generator's device.
+    """
+
+    def __init__(self, generator: GeneratorLike, draws: Draws) -> None:
+        self.generator, self.draws = generator, draws
+        self._ends: tuple[Tensor, Tensor] | None = None
+
+    def ws(self, settings: PathSettings, t: Tensor) -> Tensor:
+        """ws at the places t [n, 1] of the paths, [n, num_ws, w_dim]; differentiable by t."""
+        z0, z1 = self.draws.z0, self.draws.z1
+        if settings.space == "w":
+            return lerp(*self._mapped(), t[:, :, None])
+        walk = settings.walk(self.generator)
+        if walk == "lerp":
+            z = lerp(z0, z1, t)
+        else:
+            z = slerp(z0, z1, t)
+            if walk == "slerp-norm":
+                z = z * lerp(z0.norm(dim=-1, keepdim=True), z1.norm(dim=-1, keepdim=True), t)
+        return self.generator.mapping(z)
+
+    def places(self, settings: PathSettings) -> Tensor:
+        """t of the first image of each pair, [n, 1]."""
+        t = self.draws.t
+        if settings.sampling == "full":
+            return t
+        return (t >= 0.5).to(t.dtype) if settings.sampling == "ends" else torch.zeros_like(t)
+
+    def _mapped(self) -> tuple[Tensor, Tensor]:
+        """f(z0) and f(z1), once for all settings."""
+        if self._ends is None:
+            self._ends = (self.generator.mapping(self.draws.z0), self.generator.mapping(self.draws.z1))
+        return self._ends
