@@ -7,9 +7,11 @@ import html.parser
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from latentlab.report.comparison import compare, differing_fields
 from latentlab.report.figures import distance_histogram, training_charts
 from latentlab.report.formatting import flatten, interval, listing, number
 from latentlab.report.orderings import ordering_checks
+from latentlab.report.page import page
 from latentlab.report.pictures import picture, strip, tile
 from latentlab.report.published import ORDERINGS, RELEASED_NETWORK, TABLE_4
 from latentlab.report.rows import Scale, attribute_rows, main_rows, protocol_warnings
@@ -660,3 +663,20 @@ def test_a_failed_swap_brings_the_earlier_report_back(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     assert "first" in (out / "index.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_the_largest_path_lengths_are_shown_with_the_images_around_them(runs, tmp_path):
+    folder = tmp_path / "torn"
+    shutil.copytree(runs[0].folder, folder)
+    with h5py.File(folder / "pairs.h5", "w") as file:
+        group = file.create_group("ppl_wfull")
+        group["lengths"] = np.arange(20, dtype=np.float32)
+        group["largest"] = np.array([19, 18])
+        group["images"] = np.zeros((2, 5, 8, 8, 3), np.uint8)
+        group.attrs["value"] = 4.0
+    html = page("t", [read_run(folder)], cards=[], notes=[])
+    assert "Where the latent space tears: Perceptual path length, W, full, 4.50 to 4.75 times the mean" in html
+    assert "images around the 2 largest of all lengths" in html
+    (folder / "pairs.h5").write_bytes(b"no")
+    with pytest.raises(DataError, match="is no file of pairs"):
+        read_run(folder)

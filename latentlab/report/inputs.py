@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 
 from latentlab.errors import DataError
@@ -14,6 +15,9 @@ from latentlab.results import MetricResult, newest, read_results
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
 
+PAIRS = "pairs.h5"
+"""Where a run folder has the pairs of its path lengths (`latentlab ppl --keep RUN/pairs.h5`)."""
+
 CONFIGS = ("config.json", "generator.json")
 """What a run folder says of its generator: a training's settings, or what a user's own generator is."""
 
@@ -21,6 +25,23 @@ RUN_CONTENT = (
     "a run folder has config.json (or generator.json, which `latentlab report package.module:factory` writes for a "
     "generator of your own) and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
 )
+
+
+@dataclass(frozen=True)
+class Tear:
+    """The largest path lengths of a metric, and images around them.
+
+    Attributes:
+        metric: Which.
+        value: The path length itself.
+        lengths: Of the largest, largest first, [K].
+        images: uint8 [K, S, H, W, C], steps along the path.
+    """
+
+    metric: str
+    value: float
+    lengths: np.ndarray
+    images: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class ReportRun:
     results: list[MetricResult]
     previews: dict[str, np.ndarray]
     grid: Path | None
+    tears: list[Tear]
 
     @property
     def newest(self) -> dict[str, MetricResult]:
@@ -109,6 +131,7 @@ def read_run(folder: Path | str) -> ReportRun:
         results=read_results(results) if results.is_file() else [],
         previews=_read_previews(folder / "previews.npz"),
         grid=grids[-1] if grids else None,
+        tears=_read_tears(folder / PAIRS),
     )
 
 
@@ -183,3 +206,23 @@ def _read_previews(path: Path) -> dict[str, np.ndarray]:
                 "the last of 1 or 3 channels, is expected. Delete the file and make it again."
             )
     return {name: images for name, images in previews.items() if images.size}
+
+
+def _read_tears(path: Path) -> list[Tear]:
+    """What pairs.h5 holds of the largest lengths, metric by metric."""
+    if not path.is_file():
+        return []
+    found = []
+    try:
+        with h5py.File(path, "r") as file:
+            for metric, group in file.items():
+                lengths, largest, images = (group[name][:] for name in ("lengths", "largest", "images"))
+                found.append(Tear(metric, float(group.attrs["value"]), lengths[largest], images))
+    except (OSError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no file of pairs ({error}); delete it, and make it by `latentlab ppl --keep {path}`."
+        ) from error
+    for tear in found:
+        if tear.images.ndim != 5 or tear.images.dtype != np.uint8 or len(tear.images) != len(tear.lengths):
+            raise DataError(f"{path}: the images of {tear.metric} do not have the form [K, S, H, W, C] of 8 bits.")
+    return found

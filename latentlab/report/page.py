@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -47,6 +48,7 @@ class Block:
     sample_curve: Markup | None
     histograms: list[tuple[str, Markup]]
     quantiles: list[tuple[str, list[str]]]
+    tears: list[tuple[str, Picture]]
     samples: Picture | None
     pairs: list[dict[str, Picture]]
     training: list[tuple[str, Markup]]
@@ -161,6 +163,7 @@ def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
         quantiles=_quantiles(run),
         samples=_samples(run),
         pairs=_pairs(run),
+        tears=_tears(run),
         training=training_charts(run.stats, run.name),
         config=formatting.flatten(run.config),
         protocols=_protocols(run),
@@ -185,6 +188,19 @@ def _quantiles(run: ReportRun) -> list[tuple[str, list[str]]]:
         if isinstance(found, list) and len(found) == 101:
             lines.append((title, [formatting.number(found[q]) for q in QUANTILES]))
     return lines
+
+
+def _tears(run: ReportRun) -> list[tuple[str, Picture]]:
+    """The largest path lengths of each metric: a title, and strips of images around them, one above the other."""
+    found = []
+    for tear in run.tears:
+        times = [float(length) / tear.value for length in tear.lengths if tear.value]
+        words = f", {formatting.number(min(times))} to {formatting.number(max(times))} times the mean" if times else ""
+        title = METRICS.get(tear.metric, tear.metric)
+        alt = f"{run.name}, {title}: images around the {len(tear.lengths)} largest of all lengths{words}"
+        rows_of_images = np.concatenate([strip(images) for images in tear.images])
+        found.append((f"{title}{words}", picture(rows_of_images, alt)))
+    return found
 
 
 def _samples(run: ReportRun) -> Picture | None:
