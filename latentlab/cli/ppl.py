@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from latentlab.cli.options import BatchSize, Device, Json, Results, Seed, torch_device
-from latentlab.errors import UsageError
+from latentlab.errors import OutputExistsError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +132,6 @@ def ppl(
     from latentlab.cli.display import progress_bar, say
     from latentlab.cli.networks import beside, open_network
     from latentlab.distributed import team as joined
-    from latentlab.files import refuse_existing
     from latentlab.metrics.path_length import PathSettings, perceptual_path_lengths
     from latentlab.protocols import has_mapping
     from latentlab.results import append_results, check_results_file
@@ -141,8 +140,8 @@ def ppl(
     generator, name, folder = open_network(network, chosen)
     target = results or beside(folder, "results.jsonl")
     check_results_file(target)
-    if keep is not None:
-        refuse_existing(keep)
+    if keep is not None and keep.exists():
+        raise OutputExistsError(f"{keep} exists already and was left as it is: name another with --keep, or remove it.")
     places: list[tuple[Space, Sampling]] = [(space, sampling)]
     if everything:
         spaces: tuple[Space, ...] = ("z", "w") if has_mapping(generator) else ("z",)
@@ -204,7 +203,7 @@ def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
     print(
         f"{result.num_samples:,} pairs, protocol {settings.protocol}, distance {protocol['distance']['name']}, images "
         f"{protocol['image_size']} pixels wide, {'cropped' if settings.cropped else 'not cropped'}, {step}, noise "
-        f"{protocol['noise']}"
+        f"{protocol['noise']}{', rounded to 8 bits' if settings.quantize else ''}"
     )
 
 

@@ -113,17 +113,16 @@ class Pairs:
     def lengths(self, rows: slice, *, progress: Progress = silent) -> np.ndarray:
         """Distances of some rows, float32 [settings, rows]; the first row begins a batch."""
         found = torch.zeros(len(self.many), rows.stop - rows.start, dtype=torch.float64)
-        size = min(self.batch_size, _CPU_BATCH) if self._workers() > 1 else self.batch_size
+        size = min(self.batch_size, _CPU_BATCH) if self._shared else self.batch_size
         batches = list(_batches(rows, size))
-        work = self._tangents if self.many[0].method == "tangent" else self._differences
-        own, count = batches[self.team.rank :: self.team.size], 0
-        with block_pool(self._workers()) as pool:
-            for batch, made in in_order(pool, work, own, ahead=2 * self._workers()):
-                found[:, batch.start - rows.start : batch.stop - rows.start] = made
-                count += (batch.stop - batch.start) * self.team.size
-                progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
-        self.team.add([found])
-        return found.numpy().astype(np.float32)
+        count = 0
+        for batch, made in self._made(batches[self.team.rank :: self.team.size]):
+            found[:, batch.start - rows.start : batch.stop - rows.start] = made
+            count += (batch.stop - batch.start) * self.team.size
+            progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
+        everyone = found.to(self.team.device)
+        self.team.add([everyone])
+        return everyone.cpu().numpy().astype(np.float32)
 
     def around(self, settings: PathSettings, row: int, offsets: Sequence[float]) -> Tensor:
         """Whole images of a pair's path at t + each offset, [len(offsets), C, R, R], under the pair's noise."""
@@ -133,6 +132,16 @@ class Pairs:
             t = paths.places(settings)
             images = self._images(paths, settings, rows, [t + offset for offset in offsets])
         return torch.cat(images).cpu()
+
+    def _made(self, batches: Sequence[slice]) -> Iterator[tuple[slice, Tensor]]:
+        """Batches and their distances [settings, n], in order: by several threads, or by this one with all cores."""
+        work = self._tangents if self.many[0].method == "tangent" else self._differences
+        if not self._shared:
+            yield from ((batch, work(batch)) for batch in batches)
+            return
+        workers = torch.get_num_threads()
+        with block_pool(workers) as pool:
+            yield from in_order(pool, work, batches, ahead=2 * workers)
 
     def _differences(self, rows: slice) -> Tensor:
         """Distances of a batch, [settings, n]."""
@@ -178,12 +187,14 @@ class Pairs:
     def _arithmetic(self) -> AbstractContextManager[None]:
         return cuda_arithmetic(tf32=self.many[0].precision != "float32")
 
-    def _workers(self) -> int:
+    @property
+    def _shared(self) -> bool:
+        """Whether several threads may work at once."""
+        if self.device.type != "cpu":
+            return False
         if self.many[0].method == "tangent":
-            shared = pushes_alone(self.generator) and getattr(self.distance, "speed_thread_safe", False)
-        else:
-            shared = threads_may_share(self.generator) and getattr(self.distance, "thread_safe", False)
-        return torch.get_num_threads() if shared and self.device.type == "cpu" else 1
+            return pushes_alone(self.generator) and getattr(self.distance, "speed_thread_safe", False)
+        return threads_may_share(self.generator) and getattr(self.distance, "thread_safe", False)
 
 
 def check(generator: GeneratorLike, distance: Distance, settings: PathSettings) -> None:
