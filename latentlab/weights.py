@@ -132,7 +132,7 @@ def fetch_weights(weights: Weights, sources: Sequence[Path] = (), *, option: str
     except (URLError, OSError, RuntimeError) as error:
         looked = ", ".join(str(folder) for folder in (*sources, cache()))
         raise WeightsError(
-            f"the weights {weights.file}, which {weights.needed_for} needs, are not in {looked} and could not be "
+            f"the weights {weights.file} (needed for {weights.needed_for}) are not in {looked} and could not be "
             f"downloaded ({error}). Get the file from {weights.url} ({weights.megabytes:g} MB) and name its folder by "
             f"{option}, or put it into the cache with `latentlab weights fetch {weights.name} --from FOLDER`."
         ) from error
