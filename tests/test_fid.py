@@ -9,6 +9,7 @@ from latentlab.data import Dataset
 from latentlab.errors import DataError, UsageError
 from latentlab.images import to_uint8
 from latentlab.latents import sample_z
+from latentlab.metrics import kernel_distance as module
 from latentlab.metrics.fid import distance_results, mixing_cuts
 from latentlab.metrics.frechet import frechet_distance
 from latentlab.metrics.kernel_distance import kernel_distance, unbiased_mmd2
@@ -60,7 +61,8 @@ def test_the_value_is_the_frechet_distance_of_generated_and_real_features():
     assert frechet.value == pytest.approx(frechet_distance(fakes, reals), rel=1e-6)
     assert (frechet.metric, kernel.metric) == ("fd_colours200", "kd_colours200")
     assert frechet.ci95[0] <= frechet.value <= frechet.ci95[1]
-    assert kernel.value == pytest.approx(kernel_distance(fakes, reals)[0], rel=1e-6)
+    reference, (low, high) = kernel_distance(fakes, reals)
+    assert abs(kernel.value - reference) < high - low
     assert frechet.protocol["real"]["fingerprint"] == "a" * 64
     assert frechet.protocol["mixed_latents"] == 1
 
@@ -109,6 +111,35 @@ def test_equal_distributions_have_a_kernel_distance_around_zero():
     assert abs(value) < 0.05
     far, (low, _) = kernel_distance(rng.normal(size=(4000, 16)), 1 + rng.normal(size=(4000, 16)))
     assert far > low > 1
+
+
+def test_the_order_of_real_images_does_not_matter():
+    """Sorted data: blocks cut in order would each see another part of them."""
+    pixels = images(slice(0, 400), seed=7)
+    bright = pixels[np.argsort(pixels.mean(axis=(1, 2, 3)))]
+    found = [
+        measured(dataset(x, key * 64), num_generated=400, num_real=400)[0] for x, key in ((pixels, "d"), (bright, "e"))
+    ]
+    (frechet, kernel), (sorted_frechet, sorted_kernel) = found
+    assert sorted_frechet.value == pytest.approx(frechet.value, rel=1e-6)
+    width = kernel.ci95[1] - kernel.ci95[0]
+    assert abs(sorted_kernel.value - kernel.value) < width / 2
+    assert sorted_kernel.ci95[1] - sorted_kernel.ci95[0] < 2 * width
+
+
+def test_there_are_ten_blocks_at_least_and_none_of_more_than_a_thousand(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(module, "unbiased_mmd2", lambda a, b: sizes.append((len(a), len(b))) or float(len(sizes)))
+    kernel_distance(np.zeros((300, 2)), np.zeros((250, 2)))
+    assert sizes == [(30, 25)] * 10
+    sizes.clear()
+    kernel_distance(np.zeros((5000, 2)), np.zeros((50_000, 2)))
+    assert sizes == [(100, 1000)] * 50
+
+
+def test_only_some_of_the_real_images_are_not_called_all():
+    assert not any("all" in sentence for sentence in measured(num_generated=250, num_real=200)[1])
+    assert "all 300 real" in measured(num_generated=400, num_real=500)[1][-1]
 
 
 def test_the_unbiased_estimate_is_its_definition():

@@ -18,13 +18,13 @@ from latentlab.features import ClassifierFeatures, ImageFeatures, box_filter, in
 from latentlab.images import to_uint8
 from latentlab.latents import sample_z
 from latentlab.metrics import sliced_wasserstein
+from latentlab.metrics.fid import chosen_reals, generated_images
 from latentlab.metrics.frechet import MomentAccumulator, Moments, frechet_of_moments, in_words, short_number
 from latentlab.metrics.path_length import PathSettings, Sampling, Space, path_lengths, trimmed_mean, view_size
 from latentlab.metrics.separability import linear_separability
 from latentlab.perceptual import Distance, Featured, classifier_distance, lpips_distance
 from latentlab.progress import Progress, silent
 from latentlab.protocols import GeneratorLike, Labeller, full_precision, synthesize
-from latentlab.randomness import derive_seed
 
 PPL = ("ppl_zfull", "ppl_zend", "ppl_wfull", "ppl_wend")
 LS = ("ls_z", "ls_w")
@@ -184,9 +184,7 @@ class _Maker:
         def measure(generator: GeneratorLike) -> dict[str, float]:
             fakes = MomentAccumulator()
             for rows in _batches(count, size):
-                ws = generator.mapping(sample_z(seed, rows, generator.z_dim, stream="fid-z").to(device))
-                images = synthesize(generator, [ws], rows=rows, seed=seed, stream="fid-noise")[0]
-                fakes.add(features(to_uint8(_finite(images, rows))))
+                fakes.add(features(to_uint8(generated_images(generator, rows, seed=seed, device=device))))
             return {key: frechet_of_moments(real, fakes.moments())}
 
         return key, measure
@@ -204,8 +202,7 @@ class _Maker:
 
     def _real_moments(self, features: ImageFeatures, count: int) -> Moments:
         """Of `count` real images chosen by the seed: the same ones at every snapshot and after a resume."""
-        order = np.random.default_rng(derive_seed(self.seed, "fid-reals")).permutation(len(self.dataset))
-        chosen, found = np.sort(order[:count]), MomentAccumulator()
+        chosen, found = chosen_reals(len(self.dataset), count, seed=self.seed), MomentAccumulator()
         for rows in _batches(count, self.means.batch_size):
             found.add(features(self.dataset.images(chosen[rows])))
             self.progress(rows.stop, count)

@@ -95,12 +95,16 @@ def distance_results(
     fakes = np.zeros((num_generated, real.features.shape[1]), np.float32)
     batches = [slice(start, min(start + batch_size, num_generated)) for start in range(0, num_generated, batch_size)]
     for number, rows in enumerate(batches[team.rank :: team.size]):
-        images = _images(generator, rows, mixed=mixed, seed=seed, device=torch.device(device))
+        images = generated_images(generator, rows, mixed=mixed, seed=seed, device=torch.device(device))
         fakes[rows] = features(to_uint8(images))
         progress(total - num_generated + min((number + 1) * batch_size * team.size, num_generated), total)
     _share(fakes, team)
-    fakes_protocol = {"num_generated": num_generated, "real": real.described, "mixed_latents": mixed}
-    protocol = fakes_protocol | {
+    # data are often sorted, and groups and blocks are cut in order
+    shuffled = np.random.default_rng(derive_seed(seed, "fid-groups")).permutation(real.features)
+    protocol = {
+        "num_generated": num_generated,
+        "real": real.described,
+        "mixed_latents": mixed,
         "features": {"name": features.name, "sha256": features.sha256},
         "images": "8 bits, clamped",
         "noise": "random",
@@ -111,11 +115,17 @@ def distance_results(
     results = [
         _result(metric, value, ci95, network=network, num_generated=num_generated, seed=seed, protocol=protocol)
         for metric, (value, ci95) in {
-            name: _frechet(fakes, real.features),
-            _kernel_name(name): kernel_distance(fakes, real.features),
+            name: _frechet(fakes, shuffled),
+            _kernel_name(name): kernel_distance(fakes, shuffled),
         }.items()
     ]
-    words = in_words(name, num_generated=num_generated, num_real=len(real.features), dimensions=fakes.shape[1])
+    words = in_words(
+        name,
+        num_generated=num_generated,
+        num_real=len(shuffled),
+        dimensions=fakes.shape[1],
+        all_real=len(shuffled) == len(dataset),
+    )
     return results, words
 
 
@@ -152,8 +162,7 @@ def _real(
     told: Progress,
 ) -> Against:
     """Features of real images chosen by the seed (all of them if so many are asked for), from the cache if there."""
-    order = np.random.default_rng(derive_seed(seed, "fid-reals")).permutation(len(dataset))
-    chosen = np.sort(order[:count])
+    chosen = chosen_reals(len(dataset), count, seed=seed)
     described = {key: dataset.describe()[key] for key in ("name", "fingerprint", "resolution", "crop", "filter")}
     described |= {"num_images": count, "of": len(dataset)}
     choice = hashlib.sha256(chosen.tobytes()).hexdigest()
@@ -185,8 +194,20 @@ def _cached(path: Path, count: int) -> np.ndarray | None:
     return found if found.ndim == 2 and len(found) == count and np.isfinite(found).all() else None
 
 
-def _images(generator: GeneratorLike, rows: slice, *, mixed: int, seed: int, device: torch.device) -> Tensor:
-    """Generated images of some rows, [n, C, R, R]; row i is a function of the seed and i alone."""
+def chosen_reals(total: int, count: int, *, seed: int) -> np.ndarray:
+    """Which of `total` real images are compared with, ascending: the same ones whenever asked."""
+    order = np.random.default_rng(derive_seed(seed, "fid-reals")).permutation(total)
+    return np.asarray(np.sort(order[:count]))
+
+
+def generated_images(
+    generator: GeneratorLike, rows: slice, *, seed: int, device: torch.device, mixed: int = 1
+) -> Tensor:
+    """Generated images of some rows, [n, C, R, R]; row i is a function of the seed and i alone.
+
+    Raises:
+        DataError: images are not finite.
+    """
     with torch.inference_mode(), full_precision():
         ws = _mapped(generator, rows, seed, "fid-z", device)
         if mixed > 1:
@@ -240,6 +261,4 @@ def _kernel_name(name: str) -> str:
 
 
 def _result(metric: str, value: float, ci95: tuple[float, float], *, num_generated: int, **fields: Any) -> MetricResult:
-    return MetricResult(
-        metric=metric, value=value, ci95=ci95, num_samples=num_generated, details={"groups": GROUPS}, **fields
-    )
+    return MetricResult(metric=metric, value=value, ci95=ci95, num_samples=num_generated, **fields)

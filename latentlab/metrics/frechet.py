@@ -118,8 +118,11 @@ def short_number(count: int) -> str:
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
 
 
-def in_words(name: str, *, num_generated: int, num_real: int, dimensions: int) -> list[str]:
-    """What must be said of a Fréchet distance over these numbers of images and features, in sentences."""
+def in_words(name: str, *, num_generated: int, num_real: int, dimensions: int, all_real: bool = True) -> list[str]:
+    """What must be said of a Fréchet distance over these numbers of images and features, in sentences.
+
+    `all_real`: whether the real images are all there are.
+    """
     found = []
     if min(num_generated, num_real) < dimensions:
         found.append(
@@ -127,7 +130,7 @@ def in_words(name: str, *, num_generated: int, num_real: int, dimensions: int) -
             f"than {dimensions:,} images the distance comes out far too large. It may serve to compare snapshots of "
             "one run, nothing else."
         )
-    if num_real < num_generated:
+    if num_real < num_generated and all_real:
         found.append(f"{name}: {num_generated:,} generated images against all {num_real:,} real ones.")
     return found
 
