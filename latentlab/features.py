@@ -12,7 +12,7 @@ from latentlab.errors import UsageError, WeightsError
 from latentlab.files import file_sha256
 from latentlab.images import box_resize, to_float
 from latentlab.protocols import full_precision
-from latentlab.weights import INCEPTION_SHA256, fetch_weights, state_of, weights_named
+from latentlab.weights import INCEPTION_SHA256, fetch_weights, find_weights, state_of, weights_named
 
 if TYPE_CHECKING:
     from latentlab.perceptual import Featured
@@ -158,11 +158,9 @@ def _network() -> Callable[[Path], nn.Module]:
 
 
 def _found(given: Path | None) -> Path:
-    """The weights file, downloaded if none is given and torch's cache has none."""
+    """The weights file: given, in the folder that is given, in torch's cache, or downloaded there."""
     weights = weights_named("inception")
-    if given is None:
-        return fetch_weights(weights, option="--weights-dir (train: --inception-weights)")
-    path = given / weights.file if given.is_dir() else given
-    if not path.is_file():
-        raise WeightsError(f"there is no file {path}; it should be {weights.file}, for {weights.needed_for}.")
-    return path
+    if given is not None and not given.exists():
+        raise WeightsError(f"there is no file {given}; it should be {weights.file}, for {weights.needed_for}.")
+    option = "--weights-dir (train: --inception-weights)"
+    return find_weights(weights, given) or fetch_weights(weights, () if given is None else (given,), option=option)

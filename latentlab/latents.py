@@ -54,6 +54,11 @@ def slerp(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor | float) -> torch.Te
     return normalize(a * torch.cos(angle) + orthogonal * torch.sin(angle))
 
 
+def slerp_with_lengths(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor | float) -> torch.Tensor:
+    """`slerp`, times the interpolated lengths of `a` and `b`, for networks in which the length of z matters."""
+    return slerp(a, b, t) * lerp(a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True), t)
+
+
 def truncate(ws: torch.Tensor, w_avg: torch.Tensor, psi: float, cutoff: int | None = None) -> torch.Tensor:
     """The truncation trick (paper, appendix B): w' = w_avg + psi * (w - w_avg) on the first `cutoff` layers.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from latentlab.errors import UsageError
-from latentlab.latents import lerp, sample_noise, slerp
+from latentlab.latents import sample_noise, slerp, slerp_with_lengths
 from latentlab.randomness import derive_seed
 
 NoiseMode = Literal["random", "const", "none"]
@@ -84,10 +84,7 @@ def walk_z(generator: GeneratorLike, z0: torch.Tensor, z1: torch.Tensor, t: torc
 
     A generator that does not normalise z has never seen points of unit length; there lengths are interpolated, too.
     """
-    directions = slerp(z0, z1, t)
-    if normalizes_z(generator):
-        return directions
-    return directions * lerp(z0.norm(dim=-1, keepdim=True), z1.norm(dim=-1, keepdim=True), t)
+    return (slerp if normalizes_z(generator) else slerp_with_lengths)(z0, z1, t)
 
 
 def synthesize(

@@ -1,6 +1,5 @@
 """Pretrained weights that measurements need: which there are, where they are looked for, how they are had."""
 
-import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -91,7 +90,7 @@ def cache() -> Path:
 
 
 def find_weights(weights: Weights, folder: Path | None = None) -> Path | None:
-    """The file, in a folder (or the file itself) if one is given, else in torch's cache; None if it is not there."""
+    """The file, in a folder (or the file itself) if one is given, else in torch's cache; None if it is in neither."""
     if folder is not None:
         if folder.is_file():
             return folder
@@ -113,6 +112,7 @@ def fetch_weights(weights: Weights, sources: Sequence[Path] = (), *, option: str
     """
     target = cache() / weights.file
     if target.is_file():
+        _check_genuine(weights, target)
         return target
     for source in sources:
         if (source / weights.file).is_file():
@@ -156,20 +156,19 @@ def state_of(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def digits(sha256: str) -> str:
-    """A hash for a table: its first eight digits."""
-    return re.sub(r"(?<=^.{8}).+", "...", sha256)
-
-
 def _copied(weights: Weights, source: Path, target: Path) -> Path:
-    found = file_sha256(source)
-    if not weights.genuine(found):
-        raise WeightsError(
-            f"{source} has the SHA-256 {found[:16]}..., and {weights.file} has {weights.sha256[:16]}...: it is another "
-            "file, or damaged. Download it again; weights of your own are used with --weights-dir and change the "
-            "name of what is measured."
-        )
+    _check_genuine(weights, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(target) as temporary:
         shutil.copyfile(source, temporary)
     return target
+
+
+def _check_genuine(weights: Weights, path: Path) -> None:
+    found = file_sha256(path)
+    if not weights.genuine(found):
+        raise WeightsError(
+            f"{path} has the SHA-256 {found[:16]}..., and that of {weights.file} begins with {weights.sha256[:16]}: it "
+            "is another file, or damaged. Remove it, and fetch it again; weights of your own are used with "
+            "--weights-dir, and change the name of what is measured."
+        )

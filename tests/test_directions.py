@@ -317,7 +317,9 @@ def test_stores_of_other_tools_may_say_more_of_their_network(tmp_path):
         file.attrs["network"] = json.dumps({"name": "net", "sha256": "a" * 64, "resolution": 64})
     directions = fitted(store, space="z")
     save_directions(tmp_path / "d.npz", directions)
-    same(load_directions(tmp_path / "d.npz"), directions)
+    loaded = load_directions(tmp_path / "d.npz")
+    assert loaded.provenance["store"]["network"]["resolution"] == 64
+    same(loaded, directions)
 
 
 def changed(path: Path, found: Directions, **changes) -> Path:

@@ -3,13 +3,15 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 from fake_generator import NETWORK, FakeGenerator, SquaredDistance
 
 from latentlab.distributed import Team
-from latentlab.errors import OutputExistsError, UsageError
+from latentlab.errors import LatentLabWarning, OutputExistsError, UsageError
 from latentlab.metrics.path_length import (
     Pairs,
     PathSettings,
+    measuring,
     path_lengths,
     perceptual_path_length,
     perceptual_path_lengths,
@@ -29,6 +31,16 @@ def measured(many=FOUR, generator=None, **how):
 class Speedy(SquaredDistance):
     def speed(self, images, directions, *, precision):
         return directions.square().mean(dim=(1, 2, 3))
+
+
+class SafeDistance(SquaredDistance):
+    thread_safe = True
+
+
+class ThreadSafe(FakeGenerator):
+    """Takes its noise, so that several threads may call it."""
+
+    thread_safe = True
 
 
 # ------------------------------------------------------------------------------------------------- in one pass
@@ -102,14 +114,15 @@ def test_a_measurement_ends_when_its_interval_is_narrow_enough():
     assert 1000 <= result.num_samples < 20_000
     assert result.num_samples % 64 == 0
     assert 0.02 < (high - low) / 2 / result.value < 0.035
-    assert result.details["until_ci"] == 0.03
+    assert (result.details["until_ci"], result.details["until_ci_met"]) == (0.03, True)
     (fixed,) = measured([FOUR[2]], num_samples=result.num_samples, batch_size=64, bootstrap=400)
     assert fixed.value == result.value
 
 
 def test_the_limit_of_pairs_ends_a_measurement_too():
     (result,) = measured([FOUR[2]], num_samples=1500, until_ci=0.0001)
-    assert result.num_samples == 1500
+    assert (result.num_samples, result.details["until_ci_met"]) == (1500, False)
+    assert measured([FOUR[2]], num_samples=100, until_ci=0.5)[0].details["until_ci_met"] is False
 
 
 def test_the_large_sample_interval_is_the_bootstraps():
@@ -140,6 +153,7 @@ def test_intervals_that_end_measurements_hold_the_truth_as_often_as_they_say():
         ({"num_samples": 1}, "at least 2 pairs"),
         ({"many": [PathSettings("z", "full", method="tangent")]}, "has no method speed"),
         ({"many": [PathSettings("z", "full", precision="tf32")]}, "precision tf32 destroys the difference"),
+        ({"many": [PathSettings("z", "full", precision="tf32", method="tangent")]}, "precision tf32 is of GPUs"),
         ({"many": [PathSettings("z", "full", method="tangent", quantize=True)]}, "have no tangent"),
         ({"many": [PathSettings("w", "full", interpolation="slerp")]}, "W is walked by lerp"),
         ({"many": [PathSettings("z", "full", protocol="mine")]}, "protocol is 'mine'; it must be one of stylegan"),
@@ -209,3 +223,35 @@ def test_noise_can_be_constant_or_left_out(mode, given):
     settings = PathSettings("w", "full", crop=False, noise_mode=mode)
     path_lengths(generator, SquaredDistance(), settings, num_samples=2)
     assert calls == [(mode, given)]
+
+
+def test_a_file_of_pairs_that_cannot_be_written_costs_no_numbers(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(measuring, "save_pairs", full)
+    with pytest.warns(LatentLabWarning, match="could not be written .*No space left"):
+        results = measured(keep=tmp_path / "pairs.h5")
+    assert len(results) == 4
+
+
+def test_a_distance_that_gives_no_number_for_each_pair_is_named():
+    class Whole(Speedy):
+        def speed(self, images, directions, *, precision):
+            return directions.square().mean()
+
+    tangent = PathSettings("w", "full", crop=False, method="tangent")
+    with pytest.raises(UsageError, match=r"gave the shape \[\] for 4 pairs; it must be \[4\]"):
+        path_lengths(FakeGenerator(), Whole(), tangent, num_samples=4)
+
+
+def test_threads_leave_the_precision_of_the_process_as_it_was():
+    before, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        torch.set_float32_matmul_precision("medium")
+        path_lengths(ThreadSafe(), SafeDistance(), FOUR[2], num_samples=200)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+        torch.set_num_threads(threads)

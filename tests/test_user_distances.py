@@ -84,3 +84,20 @@ def test_a_factory_is_found_by_its_name(tmp_path, monkeypatch):
     assert len(distance.sha256) == 64
     with pytest.raises(UsageError, match=r"my_distances:broken failed: ValueError: no"):
         load_user_distance("my_distances:broken")
+
+
+@pytest.mark.parametrize(
+    ("speed", "message"),
+    [
+        (lambda images, directions, precision: directions.square().mean(), r"gave \[\]; it must be one number"),
+        (lambda images, directions, precision: 1.0, "gave float"),
+        (lambda images, directions, precision: 7 * directions.square().mean(dim=(1, 2, 3)), "must be the limit"),
+    ],
+)
+def test_a_speed_that_is_not_the_limit_of_small_steps_is_named(speed, message):
+    def distance(a, b):
+        return (a - b).square().mean(dim=(1, 2, 3))
+
+    distance.speed = speed
+    with pytest.raises(UsageError, match=message):
+        wrap_distance(distance)

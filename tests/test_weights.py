@@ -72,6 +72,13 @@ def test_another_file_under_the_name_is_not_taken(stick, hub):
     assert not hub.exists()
 
 
+def test_another_file_in_the_cache_is_not_fetched_for_good(stick, hub):
+    hub.mkdir(parents=True)
+    (hub / module.weights_named("squeezenet").file).write_bytes(b"other")
+    with pytest.raises(WeightsError, match=r"another file, or damaged\. Remove it"):
+        fetch_weights(module.weights_named("squeezenet"), [stick])
+
+
 def test_what_cannot_be_had_is_named_with_where_to_get_it(stick):
     with pytest.raises(WeightsError, match=r"alexnet-owt-7be5be79\.pth.*no network.*https.*--weights-dir.*fetch"):
         fetch_weights(module.weights_named("alexnet"), [stick])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from latentlab.cli.options import Json, Results, Seed
+from latentlab.cli.showing import keep_and_show
 
 if TYPE_CHECKING:
     from latentlab.results import MetricResult
@@ -50,7 +51,7 @@ def disentanglement(
     """
     from latentlab.cli.display import progress_bar, say
     from latentlab.metrics.disentanglement.on_store import disentanglement_results, measurable_spaces
-    from latentlab.results import append_results, check_results_file
+    from latentlab.results import check_results_file
     from latentlab.store import LatentStore
 
     target = results or store.parent / "results.jsonl"
@@ -72,14 +73,8 @@ def disentanglement(
             seed=seed,
             progress=progress,
         )
-    try:
-        append_results(target, measured)
-    finally:  # a full disk costs the file its lines, not the user the numbers
-        if as_json:
-            print(*(result.model_dump_json() for result in measured), sep="\n")
-        else:
-            _print(measured, against=f"the labels of {store}" if factors is None else str(factors))
-    say(f"appended to {target}")
+    against = f"the labels of {store}" if factors is None else str(factors)
+    keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured, against=against))
 
 
 def _print(measured: list["MetricResult"], *, against: str) -> None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentlab.cli.options import BatchSize, Crop, Data, Device, Json, NumImages, Results, Seed, SkipBad, torch_device
+from latentlab.cli.showing import keep_and_show
 from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
     from latentlab.features import ImageFeatures
+    from latentlab.results import MetricResult
 
 
 def fid(
@@ -57,12 +59,12 @@ def fid(
       latentlab fid --network style-8 --data ffhq.zip --weights-dir weights
       latentlab fid --network style-8 --features classifier:quick --num-samples 5000
     """
-    from latentlab.cli.display import interval, number, progress_bar, say
+    from latentlab.cli.display import progress_bar, say
     from latentlab.cli.networks import beside, open_network
     from latentlab.data import open_dataset
     from latentlab.distributed import team as joined
     from latentlab.metrics.fid import distance_results
-    from latentlab.results import append_results, check_results_file
+    from latentlab.results import check_results_file
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
@@ -98,14 +100,14 @@ def fid(
             return
     for sentence in words:
         say(sentence)
-    try:
-        append_results(target, measured)
-    finally:
-        if as_json:
-            print(*(result.model_dump_json() for result in measured), sep="\n")
-        for result in () if as_json else measured:
-            print(f"{result.metric} of {name.name}: {number(result.value)} {interval(result.ci95)}")
-    say(f"appended to {target}")
+    keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured))
+
+
+def _print(measured: "list[MetricResult]") -> None:
+    from latentlab.cli.display import interval, number
+
+    for result in measured:
+        print(f"{result.metric} of {result.network.name}: {number(result.value)} {interval(result.ci95)}")
 
 
 def open_features(spec: str, weights: Path | None, device: "torch.device") -> "ImageFeatures":

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from latentlab.cli.options import BatchSize, Device, Json, Results, Seed, torch_device
-from latentlab.errors import OutputExistsError, UsageError
+from latentlab.cli.outputs import check_outputs
+from latentlab.cli.showing import keep_and_show
+from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -45,11 +47,15 @@ def share(text: str) -> float:
 
 
 def ppl(
-    space: Annotated[Space, typer.Option(help="z: walked before the mapping; w: walked after it.")] = "w",
+    space: Annotated[
+        Space | None, typer.Option(help="z: walked before the mapping; w: walked after it, if left out.")
+    ] = None,
     sampling: Annotated[
-        Sampling,
-        typer.Option(help="full: anywhere on the path; end: at its start, as all code does; ends: at either end."),
-    ] = "full",
+        Sampling | None,
+        typer.Option(
+            help="full: anywhere on the path, if left out; end: at its start, as all code does; ends: at either end."
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Both spaces, full and end, in one pass; instead of --space and --sampling.")
     ] = False,
@@ -108,7 +114,9 @@ def ppl(
     noise_mode: Annotated[
         Literal["random", "const", "none"], typer.Option(help="The noise of both images of a pair.")
     ] = "random",
-    epsilon: Annotated[float, typer.Option(help="Step along the path.")] = 1e-4,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Step along the path, of differences; 1e-4 if left out.")
+    ] = None,
     weights_dir: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, ...")] = None,
     keep: Annotated[
         Path | None, typer.Option(help="An HDF5 file for every pair's distance, and images around the largest ones.")
@@ -129,20 +137,23 @@ def ppl(
       latentlab ppl --space w --sampling end --network runs/style-8 --distance classifier:classifiers/quick
       latentlab ppl --all --method tangent --precision bfloat16 --until-ci 1%
     """
-    from latentlab.cli.display import progress_bar, say
+    from latentlab.cli.display import progress_bar
     from latentlab.cli.networks import beside, open_network
     from latentlab.distributed import team as joined
-    from latentlab.metrics.path_length import PathSettings, perceptual_path_lengths
+    from latentlab.metrics.path_length import EPSILON, PathSettings, perceptual_path_lengths
     from latentlab.protocols import has_mapping
-    from latentlab.results import append_results, check_results_file
+    from latentlab.results import check_results_file
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
     target = results or beside(folder, "results.jsonl")
     check_results_file(target)
-    if keep is not None and keep.exists():
-        raise OutputExistsError(f"{keep} exists already and was left as it is: name another with --keep, or remove it.")
-    places: list[tuple[Space, Sampling]] = [(space, sampling)]
+    check_outputs({"--keep": keep}, inputs=[target])
+    if everything and (space or sampling):
+        raise UsageError("--all measures both spaces, full and end: leave --space and --sampling out.")
+    if epsilon is not None and method == "tangent":
+        raise UsageError("--epsilon is the step of differences, and the tangent has none: leave it out.")
+    places: list[tuple[Space, Sampling]] = [(space or "w", sampling or "full")]
     if everything:
         spaces: tuple[Space, ...] = ("z", "w") if has_mapping(generator) else ("z",)
         places = [(one, end) for one in spaces for end in ("full", "end")]
@@ -150,11 +161,11 @@ def ppl(
         PathSettings(
             space=one,
             sampling=end,
-            epsilon=epsilon,
+            epsilon=EPSILON if epsilon is None else epsilon,
             crop=crop,
             seed=seed,
             protocol=protocol,
-            interpolation=interpolation if one == "z" else None,
+            interpolation=interpolation if one == "z" or not everything else None,
             upsample=upsample,
             quantize=quantize,
             noise_mode=noise_mode,
@@ -181,14 +192,7 @@ def ppl(
             )
         if not team.leads:
             return
-    try:
-        append_results(target, measured)
-    finally:  # a full disk costs the file its lines, not the user the numbers
-        if as_json:
-            print(*(result.model_dump_json() for result in measured), sep="\n")
-        else:
-            _print(measured, many)
-    say(f"appended to {target}" + (f", pairs in {keep}" if keep else ""))
+    keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured, many))
 
 
 def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
@@ -197,6 +201,8 @@ def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
 
     for result in measured:
         print(f"{METRICS[result.metric]} of {result.network.name}: {number(result.value)} {interval(result.ci95)}")
+        if result.details.get("until_ci_met") is False:
+            print(f"  its interval is wider than --until-ci {result.details['until_ci']:.3g} asks: take more pairs")
     result, settings = measured[0], many[0]
     protocol = result.protocol
     step = f"epsilon {settings.epsilon:g}" if settings.method == "differences" else f"tangent, {settings.precision}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentlab.cli.options import Device, Json, Results, Seed, torch_device
+from latentlab.cli.showing import keep_and_show
 from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def separability(
             check_results_file(target)
         measured = _measure(stores[0], asked | more, shown=team.leads)
         if team.leads:
-            _report(measured, target, as_json=as_json)
+            keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured))
 
 
 def _measure(path: Path, asked: dict[str, Any], *, shown: bool) -> list["MetricResult"]:
@@ -142,20 +143,6 @@ def _compare(paths: list[Path], asked: dict[str, Any], *, as_json: bool) -> None
         return
     for comparison in found:
         _print_comparison(comparison)
-
-
-def _report(measured: list["MetricResult"], target: Path, *, as_json: bool) -> None:
-    from latentlab.cli.display import say
-    from latentlab.results import append_results
-
-    try:
-        append_results(target, measured)
-    finally:  # a full disk costs the file its lines, not the user the numbers
-        if as_json:
-            print(*(result.model_dump_json() for result in measured), sep="\n")
-        else:
-            _print(measured)
-    say(f"appended to {target}")
 
 
 def _print(measured: list["MetricResult"]) -> None:

@@ -23,14 +23,14 @@ def show() -> None:
       latentlab weights list
     """
     from latentlab.cli.display import print_table
-    from latentlab.weights import cache, digits, find_weights, known_weights
+    from latentlab.weights import cache, find_weights, known_weights
 
     rows = [
         [
             weights.name,
             "yes" if find_weights(weights) else "no",
             f"{weights.megabytes:g} MB",
-            digits(weights.sha256),
+            weights.sha256[:8],
             weights.needed_for,
         ]
         for weights in known_weights()

@@ -12,7 +12,7 @@ from latentlab.interop.generator_checks import training_problem
 from latentlab.interop.identity import content_sha256, device_of, modules_in
 
 PROBED_SIZE = 64
-_SMALL = 0.01
+_SMALL, _NEAR = 0.01, 1e-3  # steps
 
 
 class WrappedDistance:
@@ -122,4 +122,21 @@ def _check(distance: WrappedDistance, *, channels: int, device: torch.device) ->
         raise UsageError(
             f"the distance {distance.name} grows by the factor {ratio:.3g} when a small difference is doubled; a path "
             "length needs a squared distance, which grows by 4: return its square."
+        )
+    if hasattr(distance, "speed"):
+        _check_speed(distance, images, step)
+
+
+def _check_speed(distance: WrappedDistance, images: Tensor, step: Tensor) -> None:
+    """`speed` must be what small steps tend to, one number per image."""
+    with torch.no_grad():
+        found = distance.speed(images, step, precision="float32")
+        near = distance(images, images + _NEAR * step) / _NEAR**2
+    if not isinstance(found, torch.Tensor) or found.shape != near.shape:
+        form = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise UsageError(f"speed of the distance {distance.name} gave {form}; it must be one number per image, [N].")
+    if not torch.allclose(found.float(), near, rtol=0.2):
+        raise UsageError(
+            f"speed of the distance {distance.name} gave {found.tolist()}, where a small step gives {near.tolist()}: "
+            "it must be the limit of d(x, x + e v) / e^2."
         )

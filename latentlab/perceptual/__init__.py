@@ -1,7 +1,7 @@
 """Distances between images, and how fast the distance's features move along a path.
 
 `distances` has the protocol and LPIPS's formula on the features of any network, `lpips_networks` LPIPS with its
-weights, `pushing` the forward derivative of networks, `wrapping` distances of one's own.
+weights, `pushing` the forward derivative of networks. Distances of one's own: `latentlab.interop.distances`.
 """
 
 from latentlab.perceptual.distances import (

@@ -1,5 +1,6 @@
 """Path lengths as results: measured together, until they are known well enough, with their intervals."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from latentlab.distributed import Team
-from latentlab.errors import UsageError
+from latentlab.errors import LatentLabWarning, UsageError
 from latentlab.files import refuse_existing
 from latentlab.metrics.bootstrap import REPLICATES, interval95
 from latentlab.metrics.path_length.keeping import save_pairs
@@ -116,17 +117,21 @@ def perceptual_path_lengths(
         for settings, distances in zip(many, found, strict=True)
     ]
     if keep is not None and pairs.team.leads:
-        save_pairs(keep, pairs, results, found)
+        try:
+            save_pairs(keep, pairs, results, found)
+        except OSError as error:  # a full disk costs the file, not the numbers
+            words = f"{keep} could not be written ({error}): the numbers stand, their pairs are not kept."
+            warnings.warn(words, LatentLabWarning, stacklevel=2)
     return results
 
 
 def _until(pairs: Pairs, most: int, until_ci: float, progress: Progress) -> np.ndarray:
     """Distances [settings, n] of as many pairs as it takes."""
     found = np.zeros((len(pairs.many), 0), np.float32)
-    while not _enough(pairs, found, until_ci) and found.shape[1] < most:
+    while not enough(pairs.many, found, until_ci) and found.shape[1] < most:
         count = found.shape[1]
-        goal = max(FEWEST, int(count * GROWTH)) if count < most else most
-        goal = min(-(-goal // pairs.batch_size) * pairs.batch_size, most)
+        goal = max(FEWEST, int(count * GROWTH))
+        goal = min(-(-goal // pairs.size) * pairs.size, most)
 
         def told(done: int, total: int, note: str = "", count: int = count) -> None:
             progress(count + done, most, note)
@@ -135,15 +140,13 @@ def _until(pairs: Pairs, most: int, until_ci: float, progress: Progress) -> np.n
     return found
 
 
-def _enough(pairs: Pairs, found: np.ndarray, until_ci: float) -> bool:
-    """Whether every mean is known to that share of itself."""
-    if found.shape[1] < FEWEST:
-        return False
-    for settings, distances in zip(pairs.many, found, strict=True):
-        outliers = settings.rules.outliers
-        if half_width(distances, outliers) > until_ci * trimmed_mean(distances, outliers)[0]:
-            return False
-    return True
+def enough(many: Sequence[PathSettings], found: np.ndarray, until_ci: float) -> bool:
+    """Whether, of distances [settings, N], N is at least `FEWEST` and every mean is known to that share of itself."""
+    rules = [settings.rules.outliers for settings in many]
+    return found.shape[1] >= FEWEST and all(
+        half_width(distances, outliers) <= until_ci * trimmed_mean(distances, outliers)[0]
+        for outliers, distances in zip(rules, found, strict=True)
+    )
 
 
 def _result(
@@ -167,7 +170,7 @@ def _result(
         "bootstrap": bootstrap,
     }
     if until_ci is not None:
-        details["until_ci"] = until_ci
+        details |= {"until_ci": until_ci, "until_ci_met": enough([settings], distances[None], until_ci)}
     return MetricResult(
         metric=settings.metric,
         value=value,

@@ -107,19 +107,23 @@ class Pairs:
         alike = {(settings.seed, settings.noise_mode, settings.method, settings.precision) for settings in many}
         if len(alike) != 1:
             raise UsageError("settings measured together must agree in their seed, noise_mode, method and precision.")
+        if many[0].precision == "tf32" and self.device.type == "cpu":
+            raise UsageError("precision tf32 is of GPUs; on a CPU take float32 or bfloat16.")
+        if many[0].method == "tangent":
+            speed_of(distance)
+        self.size = min(batch_size, _CPU_BATCH) if self._shared else batch_size
         random = many[0].noise_mode == "random"
         self.draws = draws or draws_of(generator, many[0].seed, noise=random)
 
     def lengths(self, rows: slice, *, progress: Progress = silent) -> np.ndarray:
-        """Distances of some rows, float32 [settings, rows]; the first row begins a batch."""
+        """Distances of some rows, float32 [settings, rows]; the first row begins a batch of `size`."""
         found = torch.zeros(len(self.many), rows.stop - rows.start, dtype=torch.float64)
-        size = min(self.batch_size, _CPU_BATCH) if self._shared else self.batch_size
-        batches = list(_batches(rows, size))
-        count = 0
-        for batch, made in self._made(batches[self.team.rank :: self.team.size]):
-            found[:, batch.start - rows.start : batch.stop - rows.start] = made
-            count += (batch.stop - batch.start) * self.team.size
-            progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
+        batches, count = list(_batches(rows, self.size)), 0
+        with self._arithmetic():  # of the whole process, so not for each thread to set
+            for batch, made in self._made(batches[self.team.rank :: self.team.size]):
+                found[:, batch.start - rows.start : batch.stop - rows.start] = made
+                count += (batch.stop - batch.start) * self.team.size
+                progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
         everyone = found.to(self.team.device)
         self.team.add([everyone])
         return everyone.cpu().numpy().astype(np.float32)
@@ -146,7 +150,7 @@ class Pairs:
     def _differences(self, rows: slice) -> Tensor:
         """Distances of a batch, [settings, n]."""
         paths, found = Paths(self.generator, self._drawn(rows)), []
-        with torch.inference_mode(), self._arithmetic():
+        with torch.inference_mode():
             for settings in self.many:
                 t = paths.places(settings)
                 images = self._images(paths, settings, rows, [t, t + settings.epsilon])
@@ -160,13 +164,12 @@ class Pairs:
     def _tangents(self, rows: slice) -> Tensor:
         """The same in the limit."""
         paths, found = Paths(self.generator, self._drawn(rows)), []
-        with torch.no_grad(), self._arithmetic():
+        with torch.no_grad():
             for settings in self.many:
                 seen, directions = images_and_directions(paths, settings, rows=rows)
                 if rows.start == 0:
                     _check_zero(self.distance, seen)
-                raw = speed_of(self.distance)(seen, directions, precision=settings.precision)
-                found.append(_checked(raw, rows))
+                found.append(_checked(speed_of(self.distance)(seen, directions, precision=settings.precision), rows))
         return torch.stack(found)
 
     def _images(self, paths: Paths, settings: PathSettings, rows: slice, places: Sequence[Tensor]) -> list[Tensor]:
@@ -235,7 +238,9 @@ def _check_zero(distance: Distance, images: Tensor) -> None:
 
 
 def _checked(distances: Tensor, rows: slice) -> Tensor:
-    values = distances.cpu()
+    count, values = rows.stop - rows.start, distances.cpu()
+    if values.shape != (count,):
+        raise UsageError(f"the distance gave the shape {list(values.shape)} for {count} pairs; it must be [{count}].")
     bad = ~values.isfinite() | (values < 0)
     if bad.any():
         first = int(bad.int().argmax())

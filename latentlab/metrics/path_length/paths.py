@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentlab.latents import lerp, sample_z, slerp
-from latentlab.metrics.path_length.protocols import PathSettings
+from latentlab.latents import lerp, sample_z, slerp, slerp_with_lengths
+from latentlab.metrics.path_length.protocols import Interpolation, PathSettings
 from latentlab.protocols import GeneratorLike, draw_noise, takes_noise
 from latentlab.randomness import uniform_rows
 
@@ -53,6 +53,13 @@ def draws_of(generator: GeneratorLike, seed: int, *, noise: bool) -> Drawn:
     return drawn
 
 
+WALKS: dict[Interpolation, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "slerp": slerp,
+    "slerp-norm": slerp_with_lengths,
+    "lerp": lerp,
+}
+
+
 class Paths:
     """The paths of some pairs, of which several settings look at their own places.
 
@@ -67,17 +74,9 @@ class Paths:
 
     def ws(self, settings: PathSettings, t: Tensor) -> Tensor:
         """ws at the places t [n, 1] of the paths, [n, num_ws, w_dim]; differentiable by t."""
-        z0, z1 = self.draws.z0, self.draws.z1
         if settings.space == "w":
             return lerp(*self._mapped(), t[:, :, None])
-        walk = settings.walk(self.generator)
-        if walk == "lerp":
-            z = lerp(z0, z1, t)
-        else:
-            z = slerp(z0, z1, t)
-            if walk == "slerp-norm":
-                z = z * lerp(z0.norm(dim=-1, keepdim=True), z1.norm(dim=-1, keepdim=True), t)
-        return self.generator.mapping(z)
+        return self.generator.mapping(WALKS[settings.walk(self.generator)](self.draws.z0, self.draws.z1, t))
 
     def places(self, settings: PathSettings) -> Tensor:
         """t of the first image of each pair, [n, 1]."""

@@ -55,7 +55,7 @@ def half_width(distances: np.ndarray, outliers: Outliers = OFFICIAL) -> float:
     """Half of the 95 % interval of the trimmed mean, by its large-sample variance.
 
     That is the variance of the values with outliers set to the bounds, over N and over the square of the share kept
-    (Tukey and McLaughlin, 1963): what the bootstrap finds, at a thousandth of the cost.
+    (Tukey and McLaughlin, 1963): what the bootstrap finds, without resampling.
     """
     bounded = np.clip(np.asarray(distances, np.float64), *trim_bounds(distances, outliers))
     deviation = float(bounded.std(ddof=1)) / (SHARES[1] - SHARES[0])

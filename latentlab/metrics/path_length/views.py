@@ -29,7 +29,7 @@ def view(images: Tensor, settings: PathSettings) -> Tensor:
 
 def view_size(resolution: int, settings: PathSettings) -> int:
     """Width of the images the distance gets from a generator of this resolution."""
-    size = 4 * (resolution // 8) if settings.cropped else resolution
+    size = _cropped(resolution, settings)
     if settings.rules.reduce != "none":
         size //= _factor(resolution, settings)
     if settings.rules.resize is not None:
@@ -71,5 +71,8 @@ def _factor(resolution: int, settings: PathSettings) -> int:
     """Of the box filter, from the size that the protocol looks at."""
     if settings.rules.reduce == "generator":
         return max(resolution // MAX_SIZE, 1)
-    size = 4 * (resolution // 8) if settings.cropped else resolution
-    return max(size // MAX_SIZE, 1)
+    return max(_cropped(resolution, settings) // MAX_SIZE, 1)
+
+
+def _cropped(resolution: int, settings: PathSettings) -> int:
+    return 4 * (resolution // 8) if settings.cropped else resolution
