@@ -121,6 +121,18 @@ def _put_in_place(folder: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def try_writing(path: Path | str) -> None:
+    """Try whether files can be made where `path` is to be, by making one that has no name.
+
+    Permissions do not tell of what is read-only for everyone.
+
+    Raises:
+        OSError: They cannot.
+    """
+    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    tempfile.TemporaryFile(dir=folder).close()
+
+
 def refuse_existing(path: Path | str) -> None:
     """Raise OutputExistsError if `path` is taken (an empty folder counts as free)."""
     path = Path(path)

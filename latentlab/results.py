@@ -2,7 +2,6 @@
 
 import datetime
 import platform
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentlab.errors import DataError, UsageError
+from latentlab.files import try_writing
 
 METRICS = {
     "ppl_zfull": "Perceptual path length, Z, full",
@@ -117,8 +117,7 @@ def check_results_file(path: Path | str) -> None:
             with path.open("r+b") as file:
                 _read_lines(path, file.read())
         else:
-            folder = next(parent for parent in path.absolute().parents if parent.exists())
-            tempfile.TemporaryFile(dir=folder).close()  # permissions do not tell of what is read-only for everyone
+            try_writing(path)
     except OSError as error:
         raise UsageError(
             f"results cannot be written to {path} ({error.strerror or error}): name a file that can be with --results."

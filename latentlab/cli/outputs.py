@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from latentlab.errors import OutputExistsError, UsageError
-from latentlab.files import LONGEST_NAME, refuse_existing
+from latentlab.files import LONGEST_NAME, refuse_existing, try_writing
 
 _TEMPORARY = len("..12345678.partial")
 """What a file's name is longer by while it is being written."""
@@ -83,8 +83,12 @@ def _check_place(option: str, path: Path) -> None:
     above = next((parent for parent in path.absolute().parents if parent.exists()), None)
     if above is not None and not above.is_dir():
         raise UsageError(f"{option} {path}: {above} is a file, and no folder to write into.")
-    if above is not None and not os.access(above, os.W_OK):
-        raise UsageError(f"{option} {path}: the folder {above} may not be written.")
+    try:
+        try_writing(path)
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: the folder {above} cannot be written ({error.strerror or error})."
+        ) from error
 
 
 def _same(one: Path, other: Path) -> bool:
