@@ -86,6 +86,14 @@ def test_a_factory_is_found_by_its_name(tmp_path, monkeypatch):
         load_user_distance("my_distances:broken")
 
 
+def test_a_distance_without_a_name_has_that_of_its_factory(tmp_path, monkeypatch):
+    square = "lambda a, b: (a - b).square().mean(dim=(1, 2, 3))"
+    words = f"import latentlab\n\ndef make():\n    return latentlab.wrap_distance({square})\n"
+    (tmp_path / "nameless.py").write_text(words)
+    monkeypatch.chdir(tmp_path)
+    assert load_user_distance("nameless:make").name == "nameless:make"
+
+
 @pytest.mark.parametrize(
     ("speed", "message"),
     [

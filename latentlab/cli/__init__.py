@@ -59,6 +59,8 @@ EPILOG = "Start with `latentlab demo`. Every command has its own --help with an 
 
 AFTER_INTERRUPT = {
     "demo": "; what was finished is kept, and the same command goes on from there",
+    "ppl": "; pairs that were kept are not measured again by the same command",
+    "fid": "; images that were kept are not made again by the same command",
     "sample": "; finished rows are kept, and the same command goes on from there",
     "train": "; the same command with --resume goes on from the newest snapshot",
     "classifiers": "; a training goes on from where it was last saved by the same command with --resume",

@@ -7,12 +7,8 @@ import typer
 
 from latentlab.cli.options import BatchSize, Crop, Data, Device, Json, NumImages, Results, Seed, SkipBad, torch_device
 from latentlab.cli.showing import keep_and_show
-from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
-
-    from latentlab.features import ImageFeatures
     from latentlab.results import MetricResult
 
 
@@ -60,17 +56,18 @@ def fid(
       latentlab fid --network style-8 --features classifier:quick --num-samples 5000
     """
     from latentlab.cli.display import progress_bar, say
-    from latentlab.cli.networks import beside, open_network
+    from latentlab.cli.networks import beside, open_features, open_network
     from latentlab.data import open_dataset
     from latentlab.distributed import team as joined
     from latentlab.metrics.fid import distance_results
     from latentlab.results import check_results_file
+    from latentlab.unfinished import until_written
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
     target = results or beside(folder, "results.jsonl")
     check_results_file(target)
-    measured_by = open_features(features, weights_dir, chosen)
+    measured_by = open_features(features, chosen, inception_weights=weights_dir)
     with progress_bar("Reading images", "images") as progress:
         dataset = open_dataset(
             data,
@@ -80,7 +77,7 @@ def fid(
             skip_bad=skip_bad,
             progress=progress,
         )
-    with joined(chosen) as team:
+    with joined(chosen) as team, until_written(target, team=team, told=say) as unfinished:
         with progress_bar("Features", "images", shown=team.leads) as progress:
             measured, words = distance_results(
                 generator,
@@ -94,13 +91,14 @@ def fid(
                 batch_size=batch_size,
                 device=chosen,
                 team=team,
+                unfinished=unfinished,
                 progress=progress,
             )
         if not team.leads:
             return
-    for sentence in words:
-        say(sentence)
-    keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured))
+        for sentence in words:
+            say(sentence)
+        keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured))
 
 
 def _print(measured: "list[MetricResult]") -> None:
@@ -108,21 +106,3 @@ def _print(measured: "list[MetricResult]") -> None:
 
     for result in measured:
         print(f"{result.metric} of {result.network.name}: {number(result.value)} {interval(result.ci95)}")
-
-
-def open_features(spec: str, weights: Path | None, device: "torch.device") -> "ImageFeatures":
-    """The features that `--features` names.
-
-    Raises:
-        UsageError: There are none of this name.
-        WeightsError: Their weights cannot be had.
-    """
-    from attribute_classifiers.network import load_classifiers
-    from latentlab.features import ClassifierFeatures, inception_features
-
-    kind, _, rest = spec.partition(":")
-    if kind == "classifier" and rest:
-        return ClassifierFeatures(load_classifiers(rest, device=device), device=device)
-    if spec != "inception":
-        raise UsageError(f"--features {spec}: expected inception, or classifier:FOLDER such as classifier:quick.")
-    return inception_features(weights, device=device)

@@ -56,17 +56,13 @@ def open_labeller(spec: str | None, device: "torch.device", *, channels: int = 3
     return load_classifiers(spec, device=device)
 
 
-def open_features(
-    spec: str | None, device: "torch.device", *, inception_weights: Path | None = None
-) -> "ImageFeatures | None":
-    """The network that `--features` names, `inception` or `classifier:NAME`; None for none.
+def open_features(spec: str, device: "torch.device", *, inception_weights: Path | None = None) -> "ImageFeatures":
+    """The network that `--features` names, `inception` or `classifier:NAME`.
 
     Raises:
         UsageError: The name has another form.
         WeightsError: Inception's weights cannot be had.
     """
-    if spec is None:
-        return None
     from attribute_classifiers.network import load_classifiers
     from latentlab.features import ClassifierFeatures, inception_features
 

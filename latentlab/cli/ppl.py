@@ -137,12 +137,13 @@ def ppl(
       latentlab ppl --space w --sampling end --network runs/style-8 --distance classifier:classifiers/quick
       latentlab ppl --all --method tangent --precision bfloat16 --until-ci 1%
     """
-    from latentlab.cli.display import progress_bar
+    from latentlab.cli.display import progress_bar, say
     from latentlab.cli.networks import beside, open_network
     from latentlab.distributed import team as joined
     from latentlab.metrics.path_length import EPSILON, PathSettings, perceptual_path_lengths
     from latentlab.protocols import has_mapping
     from latentlab.results import check_results_file
+    from latentlab.unfinished import until_written
 
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
@@ -175,7 +176,7 @@ def ppl(
         for one, end in places
     ]
     measure = open_distance(distance, weights_dir, chosen)
-    with joined(chosen) as team:
+    with joined(chosen) as team, until_written(target, team=team, told=say) as unfinished:
         with progress_bar("Path length", "pairs", shown=team.leads) as progress:
             measured = perceptual_path_lengths(
                 generator,
@@ -188,15 +189,17 @@ def ppl(
                 device=chosen,
                 team=team,
                 keep=keep,
+                unfinished=unfinished,
                 progress=progress,
             )
         if not team.leads:
             return
-    keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured, many))
+        keep_and_show(measured, target, as_json=as_json, show=lambda: _print(measured, many))
 
 
 def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
     from latentlab.cli.display import interval, number
+    from latentlab.metrics.path_length.measuring import FEWEST
     from latentlab.results import METRICS
 
     for result in measured:
@@ -204,6 +207,11 @@ def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
         if result.details.get("until_ci_met") is False:
             print(f"  its interval is wider than --until-ci {result.details['until_ci']:.3g} asks: take more pairs")
     result, settings = measured[0], many[0]
+    if result.num_samples < FEWEST:
+        print(
+            f"  of {result.num_samples:,} pairs, intervals say little: below {FEWEST:,}, fewer than ten are outliers "
+            "on each side"
+        )
     protocol = result.protocol
     step = f"epsilon {settings.epsilon:g}" if settings.method == "differences" else f"tangent, {settings.precision}"
     print(
@@ -230,7 +238,7 @@ def open_distance(spec: str, weights_dir: Path | None, device: "torch.device") -
         return classifier_distance(load_classifiers(rest, device=device))
     if spec in ("lpips-vgg", "lpips-alex", "lpips-squeeze"):
         return lpips_distance(spec.removeprefix("lpips-"), weights_dir=weights_dir, device=device)  # type: ignore[arg-type]
-    if names_factory(spec):
+    if names_factory(spec) and kind != "classifier":
         return load_user_distance(spec, device=device)
     raise UsageError(
         f"--distance {spec}: expected lpips-vgg, lpips-alex, lpips-squeeze, classifier:FOLDER, such as "

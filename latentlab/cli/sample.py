@@ -92,7 +92,9 @@ def sample(
                 truncation_psi=truncation,
                 with_images=images,
                 with_all_layers=wplus,
-                features=open_features(features, chosen, inception_weights=inception_weights),
+                features=None
+                if features is None
+                else open_features(features, chosen, inception_weights=inception_weights),
                 shard=part,
                 device=chosen,
                 team=crew,

@@ -51,7 +51,11 @@ def fetch(name: Name, source: Folder = None) -> None:
       latentlab weights fetch all --from /media/stick/weights
     """
     from latentlab.cli.display import say
+    from latentlab.errors import UsageError
     from latentlab.weights import fetch_weights
+
+    if source is not None and not source.is_dir():
+        raise UsageError(f"--from {source}: there is no such folder; name the one that holds the files.")
 
     for weights in _named(name):
         path = fetch_weights(weights, () if source is None else (source,), option="--from")

@@ -11,6 +11,7 @@ from latentlab.interop.factories import FAILURES, failure, find, make, moved
 from latentlab.interop.generator_checks import training_problem
 from latentlab.interop.identity import content_sha256, device_of, modules_in
 
+_NAMELESS = "distance"
 PROBED_SIZE = 64
 _SMALL, _NEAR = 0.01, 1e-3  # steps
 
@@ -78,7 +79,7 @@ def wrap_distance(
     """
     if not callable(function):
         raise UsageError(f"wrap_distance: {type(function).__name__} given; expected a function or module.")
-    name = name or str(getattr(function, "__name__", type(function).__name__)).replace("<lambda>", "distance")
+    name = name or str(getattr(function, "__name__", type(function).__name__)).replace("<lambda>", _NAMELESS)
     sha256 = sha256 or content_sha256(function, source=function)
     distance = WrappedDistance(function, name=name, sha256=sha256, min_size=min_size)
     _check(distance, channels=channels, device=torch.device(device or device_of(function)))
@@ -93,6 +94,7 @@ def load_user_distance(spec: str, *, device: torch.device | str = "cpu", channel
     """
     made = moved(make(spec), spec, torch.device(device))
     if isinstance(made, WrappedDistance):
+        made.name = spec if made.name == _NAMELESS else made.name
         return made
     return wrap_distance(
         made,

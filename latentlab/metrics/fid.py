@@ -27,11 +27,13 @@ from latentlab.metrics.kernel_distance import kernel_distance
 from latentlab.progress import Progress, silent
 from latentlab.protocols import GeneratorLike, full_precision, synthesize
 from latentlab.randomness import derive_seed, uniform_rows
-from latentlab.results import MetricResult, NetworkName
+from latentlab.results import MetricResult, NetworkName, software_versions
+from latentlab.unfinished import Unfinished
 
 PUBLISHED = 50_000
 GROUPS = 10
 """Of the jackknife that makes the interval."""
+_STEP = 2048
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def distance_results(
     device: torch.device | str = "cpu",
     team: Team | None = None,
     cache: bool = True,
+    unfinished: Unfinished | None = None,
     progress: Progress = silent,
 ) -> tuple[list[MetricResult], list[str]]:
     """Measure the Fréchet distance and the kernel distance (KID), with 95 % intervals.
@@ -78,6 +81,7 @@ def distance_results(
         device: Where the generator and the features are.
         team: The processes that share the generated images.
         cache: Whether features of real images are kept, and found, in the cache folder.
+        unfinished: Keeps the features of generated images, so that a measurement that was ended goes on.
         progress: Told how many images are done.
 
     Returns:
@@ -92,13 +96,20 @@ def distance_results(
     real = _real(
         dataset, features, min(num_real, len(dataset)), seed=seed, batch_size=batch_size, cache=cache, told=progress
     )
-    fakes = np.zeros((num_generated, real.features.shape[1]), np.float32)
-    batches = [slice(start, min(start + batch_size, num_generated)) for start in range(0, num_generated, batch_size)]
-    for number, rows in enumerate(batches[team.rank :: team.size]):
-        images = generated_images(generator, rows, mixed=mixed, seed=seed, device=torch.device(device))
-        fakes[rows] = features(to_uint8(images))
-        progress(total - num_generated + min((number + 1) * batch_size * team.size, num_generated), total)
-    _share(fakes, team)
+    decides = {"network": network.sha256, "features": [features.name, features.sha256], "mixed": mixed, "seed": seed}
+    decides |= {"device": torch.device(device).type, "software": software_versions()}
+    kept = unfinished or Unfinished()
+    found = kept.begin("fid", decides, width=real.features.shape[1])[:num_generated]
+    kept.found(len(found), num_generated, "generated images")
+    fakes = np.zeros((num_generated, found.shape[1]), np.float32)
+    fakes[: len(found)] = found
+    for rows in _blocks(slice(len(found), num_generated), max(batch_size, _STEP // batch_size * batch_size)):
+        for batch in _blocks(rows, batch_size)[team.rank :: team.size]:
+            images = generated_images(generator, batch, mixed=mixed, seed=seed, device=torch.device(device))
+            fakes[batch] = features(to_uint8(images))
+            progress(total - num_generated + batch.stop, total)
+        _share(fakes[rows], team)
+        kept.keep(fakes[rows])
     # data are often sorted, and groups and blocks are cut in order
     shuffled = np.random.default_rng(derive_seed(seed, "fid-groups")).permutation(real.features)
     protocol = {
@@ -145,10 +156,9 @@ def _check(
             "open the data at the generator's resolution."
         )
     if not 1 <= mixed <= generator.num_ws:
-        raise UsageError(
-            f"{mixed} latents cannot be mixed in a generator of {generator.num_ws} layers; take 1 (none) to "
-            f"{generator.num_ws}."
-        )
+        allowed = f"take 1 (none) to {generator.num_ws}" if generator.num_ws > 1 else "leave mixing out"
+        layers = f"{generator.num_ws} layers" if generator.num_ws > 1 else "one layer"
+        raise UsageError(f"{mixed} latents cannot be mixed in a generator of {layers}: {allowed}.")
 
 
 def _real(
@@ -236,14 +246,18 @@ def _mapped(generator: GeneratorLike, rows: slice, seed: int, stream: str, devic
     return generator.mapping(sample_z(seed, rows, generator.z_dim, stream=stream).to(device))
 
 
+def _blocks(rows: slice, size: int) -> list[slice]:
+    """Rows cut into blocks of `size`, the last one as long as what remains."""
+    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
+
+
 def _share(features: np.ndarray, team: Team) -> None:
-    """Give every process the features that others made; each has zeros there."""
+    """Give every process the features [n, D] that others made; each has zeros there."""
     if team.size == 1:
         return
-    for start in range(0, len(features), 4096):
-        part = torch.from_numpy(features[start : start + 4096]).to(team.device)
-        team.add([part])
-        features[start : start + 4096] = part.cpu().numpy()
+    everyone = torch.from_numpy(features).to(team.device)
+    team.add([everyone])
+    features[:] = everyone.cpu().numpy()
 
 
 def _frechet(fakes: np.ndarray, reals: np.ndarray) -> tuple[float, tuple[float, float]]:

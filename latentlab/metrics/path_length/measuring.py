@@ -21,12 +21,14 @@ from latentlab.metrics.path_length.views import view_size
 from latentlab.perceptual import Distance
 from latentlab.progress import Progress, silent
 from latentlab.protocols import GeneratorLike
-from latentlab.results import MetricResult, NetworkName
+from latentlab.results import MetricResult, NetworkName, software_versions
+from latentlab.unfinished import Unfinished
 
 FEWEST = 1000
 """Pairs before which no interval is trusted to end a measurement: of fewer, less than ten are outliers on each side."""
 GROWTH = 1.1
-"""Looked again after a tenth more pairs."""
+"""Looked again, and what there is kept, after a tenth more pairs."""
+_STEP = 256
 _BINS = 50
 
 
@@ -76,6 +78,7 @@ def perceptual_path_lengths(
     draws: Drawn | None = None,
     team: Team | None = None,
     keep: Path | None = None,
+    unfinished: Unfinished | None = None,
     progress: Progress = silent,
 ) -> list[MetricResult]:
     """Trimmed means of `path_lengths`, with bootstrap intervals that resample the pairs and trim again.
@@ -93,6 +96,8 @@ def perceptual_path_lengths(
         draws: What is random about some rows, instead of what follows from the seed.
         team: The processes that share the pairs; all of them get the results.
         keep: A file for the distances and the images of the largest ones (`save_pairs`), written by the first process.
+        unfinished: Keeps distances while there are more to come, so that a measurement that was ended goes on; not
+            with `draws`, which it does not know.
         progress: Told after every batch.
 
     Raises:
@@ -107,11 +112,9 @@ def perceptual_path_lengths(
         raise UsageError(f"num_samples is {most}; an interval needs at least 2 pairs (published: 100,000).")
     if until_ci is not None and not 0 < until_ci < 1:
         raise UsageError(f"until_ci is {until_ci}; it must be a share above 0 and below 1, such as 0.01 for 1 %.")
-    found = (
-        pairs.lengths(slice(0, most), progress=progress)
-        if until_ci is None
-        else _until(pairs, most, until_ci, progress)
-    )
+    kept = unfinished if unfinished is not None and draws is None else Unfinished()
+    done = kept.begin("ppl", _decides(pairs, network), width=len(many))
+    found = _measured(pairs, done.T[:, :most], most=most, until_ci=until_ci, kept=kept, progress=progress)
     results = [
         _result(generator, distance, settings, distances, network=network, bootstrap=bootstrap, until_ci=until_ci)
         for settings, distances in zip(many, found, strict=True)
@@ -125,18 +128,41 @@ def perceptual_path_lengths(
     return results
 
 
-def _until(pairs: Pairs, most: int, until_ci: float, progress: Progress) -> np.ndarray:
-    """Distances [settings, n] of as many pairs as it takes."""
-    found = np.zeros((len(pairs.many), 0), np.float32)
-    while not enough(pairs.many, found, until_ci) and found.shape[1] < most:
+def _decides(pairs: Pairs, network: NetworkName) -> dict[str, Any]:
+    """Everything that distances follow from."""
+    resolution = pairs.generator.img_resolution
+    return {
+        "network": network.sha256,
+        "distance": [pairs.distance.name, pairs.distance.sha256],
+        "settings": [
+            settings.described(pairs.generator, image_size=view_size(resolution, settings)) for settings in pairs.many
+        ],
+        "seed": pairs.many[0].seed,
+        "batch": pairs.size,
+        "device": pairs.device.type,
+        "software": software_versions(),
+    }
+
+
+def _measured(
+    pairs: Pairs, found: np.ndarray, *, most: int, until_ci: float | None, kept: Unfinished, progress: Progress
+) -> np.ndarray:
+    """Distances [settings, n], `found` being the first of them: n = most, or as many as it takes."""
+    found = found[:, : found.shape[1] // pairs.size * pairs.size] if found.shape[1] < most else found
+    if found.size:
+        kept.found(found.shape[1], most, "pairs")
+        progress(found.shape[1], most)
+    while found.shape[1] < most and not (until_ci is not None and enough(pairs.many, found, until_ci)):
         count = found.shape[1]
-        goal = max(FEWEST, int(count * GROWTH))
+        goal = max(count + _STEP, int(count * GROWTH))
         goal = min(-(-goal // pairs.size) * pairs.size, most)
 
         def told(done: int, total: int, note: str = "", count: int = count) -> None:
             progress(count + done, most, note)
 
-        found = np.concatenate([found, pairs.lengths(slice(count, goal), progress=told)], axis=1)
+        made = pairs.lengths(slice(count, goal), progress=told)
+        kept.keep(made.T)
+        found = np.concatenate([found, made], axis=1)
     return found
 
 
