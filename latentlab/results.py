@@ -46,7 +46,14 @@ DISENTANGLEMENT = {
 HIGHER_IS_BETTER = frozenset(f"{name}_{space}" for name in DISENTANGLEMENT for space in ("z", "w"))
 """The metrics, by their names in results, of which a higher number is the better one; of METRICS the lower one is."""
 
+_IMAGE_DISTANCES = ("fid", "kid", "fd_", "kd_")
+
 _BEGINNING = b'{"metric":'  # of every line
+
+
+def is_image_distance(metric: str) -> bool:
+    """Whether a metric is a distance between sets of images: FID, KID, or the same on other features."""
+    return metric.startswith(_IMAGE_DISTANCES)
 
 
 class NetworkName(BaseModel):

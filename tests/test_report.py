@@ -215,7 +215,7 @@ def test_read_run_reads_every_part(runs: list[ReportRun]) -> None:
     assert (traditional.arch, traditional.depth) == ("traditional", 0)
     assert style.images_seen == 60_000
     assert style.dataset == "faces32, 13,000 images, 32×32"
-    assert set(style.newest) == {"ppl_zfull", "ppl_zend", "ppl_wfull", "ppl_wend", "ls_z", "ls_w"}
+    assert set(style.shown) == {"ppl_zfull", "ppl_zend", "ppl_wfull", "ppl_wend", "ls_z", "ls_w"}
     assert style.previews["interpolation_w"].shape == (3, 9, 32, 32, 3)
     assert "interpolation_w" not in traditional.previews
 
@@ -494,7 +494,7 @@ def test_pictures_are_enlarged_by_whole_factors() -> None:
 
 def test_charts_take_colours_from_the_style_sheet_and_leave_no_state(runs: list[ReportRun]) -> None:
     before = dict(matplotlib.rcParams)
-    svg = distance_histogram(runs[0].newest["ppl_zfull"], runs[0].newest["ppl_wfull"], name='a "b" <c>')
+    svg = distance_histogram(runs[0].shown["ppl_zfull"], runs[0].shown["ppl_wfull"], name='a "b" <c>')
     assert svg is not None
     assert svg.startswith('<svg class="chart" role="img" aria-label="a &#34;b&#34; &lt;c&gt;')
     assert "var(--z)" in svg

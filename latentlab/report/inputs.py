@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,9 @@ import h5py
 import numpy as np
 
 from latentlab.errors import DataError
-from latentlab.results import MetricResult, newest, read_results
+from latentlab.report.formatting import flatten
+from latentlab.report.published import PPL_PROTOCOL, PPL_WALKS
+from latentlab.results import MetricResult, read_results
 
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
@@ -58,9 +61,9 @@ class ReportRun:
     tears: list[Tear]
 
     @property
-    def newest(self) -> dict[str, MetricResult]:
-        """The last result of each metric."""
-        return newest(self.results)
+    def shown(self) -> dict[str, MetricResult]:
+        """The result of each metric that tables show."""
+        return shown(self.results)
 
     @property
     def factory(self) -> str | None:
@@ -109,6 +112,33 @@ class ReportRun:
         """How many images the discriminator had seen at the last recorded tick."""
         ticks = [tick["kimg"] for tick in self.stats if isinstance(tick.get("kimg"), int | float)]
         return round(ticks[-1] * 1000) if ticks else None
+
+
+def shown(results: Sequence[MetricResult]) -> dict[str, MetricResult]:
+    """The result of each metric that tables show: of the network measured last, the nearest to the paper.
+
+    Of path lengths, the one that departs from the paper's protocol in the fewest settings, of those the one of most
+    pairs, of those the newest; of other metrics, the newest.
+    """
+    recency = {result.network.sha256: number for number, result in enumerate(results)}
+    chosen: dict[str, tuple[tuple[int, int, int], MetricResult]] = {}
+    for result in results:
+        is_length = result.metric.startswith("ppl")
+        merit = (-_departures(result), result.num_samples) if is_length else (0, 0)
+        rank = (recency[result.network.sha256], *merit)
+        if result.metric not in chosen or rank >= chosen[result.metric][0]:
+            chosen[result.metric] = (rank, result)
+    return {metric: result for metric, (_, result) in chosen.items()}
+
+
+def _departures(result: MetricResult) -> int:
+    """In how many settings a path length was measured otherwise than the paper's."""
+    protocol = flatten(result.protocol)
+    space = result.protocol.get("space")
+    walk = PPL_WALKS.get(space) if isinstance(space, str) else None
+    published = PPL_PROTOCOL | {"interpolation": walk}
+    departures = sum(name in protocol and protocol[name] != value for name, value in published.items())
+    return departures + sum(name in protocol for name in ("upsample", "quantize"))
 
 
 def read_run(folder: Path | str) -> ReportRun:

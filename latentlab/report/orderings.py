@@ -31,8 +31,8 @@ def ordering_checks(runs: Sequence[ReportRun]) -> list[OrderingCheck]:
     for ordering in ORDERINGS:
         for lower, upper in _matching(ordering, runs):
             for column, metric in COLUMNS.items():
-                a = lower.newest.get(metric.format(ordering.lower.space))
-                b = upper.newest.get(metric.format(ordering.upper.space))
+                a = lower.shown.get(metric.format(ordering.lower.space))
+                b = upper.shown.get(metric.format(ordering.upper.space))
                 comparison = compare(a, b)
                 if a is None or b is None or comparison.verdict == "missing":
                     continue

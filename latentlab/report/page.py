@@ -12,24 +12,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences, separability
+from latentlab.report.choice import further_measurements
 from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
+from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
+from latentlab.report.realism import few_images, realism
 from latentlab.results import METRICS, MetricResult
 
 GENERATOR = "LatentLab report"
 """Content of the page's generator meta element, by which a report folder is known."""
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """The protocol fields of several metrics: a line per field, a column per metric."""
-
-    title: str
-    heads: list[str]
-    lines: list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -53,14 +47,14 @@ class Block:
     pairs: list[dict[str, Picture]]
     training: list[tuple[str, Markup]]
     config: dict[str, Any]
-    protocols: list[Protocol]
+    protocols: list[ProtocolTable]
 
 
 def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
     """The whole of index.html."""
     table = rows.main_rows(runs)
     tables = disentanglement.disentanglement_tables(runs)
-    limits = distance_limits(result for run in runs for result in run.newest.values())
+    limits = distance_limits(result for run in runs for result in run.shown.values())
     return _environment().get_template("page.html.j2").render(
         title=title,
         generator=GENERATOR,
@@ -76,6 +70,9 @@ def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, 
         published=published,
         orderings=orderings.by_claim(orderings.ordering_checks(runs)),
         cautions=sentences.unequal_training(runs),
+        further=further_measurements(runs),
+        realism=realism(runs),
+        titles=METRICS,
         disentanglement=tables,
         disentanglement_warnings=disentanglement.disentanglement_warnings(tables),
     )  # fmt: skip
@@ -102,6 +99,7 @@ def _environment() -> Environment:
         "attribute": formatting.attribute,
         "entropy": rows.entropy,
         "partial": rows.partial_score,
+        "few_images": few_images,
         "spaces": rows.attribute_spaces,
         "baseline": disentanglement.baseline,
     }
@@ -115,7 +113,7 @@ def _with_code(text: str) -> Markup:
 
 def _facts(runs: Sequence[ReportRun]) -> dict[str, str]:
     """What was measured, when and with what, for the head of the page."""
-    results = [result for run in runs for result in run.newest.values()]
+    results = [result for run in runs for result in run.shown.values()]
     seeds = sorted({result.seed for result in results})
     facts = {
         "Made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -166,14 +164,14 @@ def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
         tears=_tears(run),
         training=training_charts(run.stats, run.name),
         config=formatting.flatten(run.config),
-        protocols=_protocols(run),
+        protocols=protocol_tables(run),
     )
 
 
 def _histograms(run: ReportRun, limits: tuple[float, float] | None) -> list[tuple[str, Markup]]:
     charts = []
     for title, end in (("Full paths, t anywhere between the ends", "full"), ("Path ends, t = 0", "end")):
-        z, w = (run.newest.get(f"ppl_{space}{end}") for space in "zw")
+        z, w = (run.shown.get(f"ppl_{space}{end}") for space in "zw")
         svg = distance_histogram(z, w, name=f"{run.name}, {title}", limits=limits)
         if svg is not None:
             charts.append((title, svg))
@@ -184,7 +182,7 @@ def _quantiles(run: ReportRun) -> list[tuple[str, list[str]]]:
     """Selected percentiles of the distances before trimming, as texts, per metric that has them."""
     lines = []
     for metric, title in METRICS.items():
-        found = run.newest[metric].details.get("percentiles") if metric in run.newest else None
+        found = run.shown[metric].details.get("percentiles") if metric in run.shown else None
         if isinstance(found, list) and len(found) == 101:
             lines.append((title, [formatting.number(found[q]) for q in QUANTILES]))
     return lines
@@ -228,22 +226,3 @@ def _pairs(run: ReportRun) -> list[dict[str, Picture]]:
         }
         for pair in range(number)
     ]
-
-
-def _protocols(run: ReportRun) -> list[Protocol]:
-    """Every protocol field of a run's metrics; those of the paper apart from the disentanglement metrics."""
-    found = [Protocol("protocol of every number", *_columns({METRICS[name]: run.newest.get(name) for name in METRICS}))]
-    for table in disentanglement.disentanglement_tables([run]):
-        pairs = [(line, space) for line in table.lines for space in ("z", "w")]
-        columns = {f"{line.title}, {space.upper()}": getattr(line, space) for line, space in pairs}
-        title = f"protocol of the disentanglement metrics, against {table.against}"
-        found.append(Protocol(title, *_columns(columns)))
-    return [protocol for protocol in found if protocol.lines]
-
-
-def _columns(results: Mapping[str, MetricResult | None]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Headings, and per protocol field its value in each of the results that there are."""
-    found = {title: result for title, result in results.items() if result is not None}
-    flat = [formatting.flatten(result.protocol) for result in found.values()]
-    names = dict.fromkeys(name for protocol in flat for name in protocol)
-    return list(found), [(name, [formatting.plain(protocol.get(name)) for protocol in flat]) for name in names]

@@ -13,6 +13,15 @@ ARXIV = "arXiv 1812.04948"
 PPL_SAMPLES = 100_000
 LS_SAMPLES = 200_000
 PPL_IMAGE_SIZE = 256  # pixels; crops of 512 are box-filtered to this
+PPL_PROTOCOL = {
+    "name": "stylegan",
+    "crop": "face",
+    "distance.name": "lpips-vgg",
+    "noise": "random, shared by a pair",
+    "epsilon": 1e-4,
+}
+"""What a path length's protocol says where it was measured as the paper's."""
+PPL_WALKS = {"z": "slerp", "w": "lerp"}
 
 Arch = Literal["style", "traditional"]
 Space = Literal["z", "w"]

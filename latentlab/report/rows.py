@@ -90,7 +90,7 @@ def main_rows(runs: Sequence[ReportRun]) -> list[Row]:
     rows = []
     for run in runs:
         for space in ("z", "w"):
-            cells = {name: run.newest.get(metric.format(space)) for name, metric in COLUMNS.items()}
+            cells = {name: run.shown.get(metric.format(space)) for name, metric in COLUMNS.items()}
             empty = all(cell is None for cell in cells.values())
             unmapped = space == "w" and run.depth == 0 and empty
             note = f"no mapping network: W is {run.w_without_mapping}" if unmapped else ""
@@ -149,7 +149,7 @@ def entropy(row: dict[str, Any] | None) -> float | None:
 
 def attribute_rows(run: ReportRun) -> list[AttributeRow]:
     """The attributes of a run, those that W helps most (or else those hardest to separate) first, invalid ones last."""
-    z, w = (_attributes(run.newest.get(metric)) for metric in ("ls_z", "ls_w"))
+    z, w = (_attributes(run.shown.get(metric)) for metric in ("ls_z", "ls_w"))
     rows = [AttributeRow(name, z.get(name), w.get(name)) for name in {**z, **w}]
     return sorted(rows, key=lambda row: (not row.valid, -_interest(row), attribute(row.name)))
 

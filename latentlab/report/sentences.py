@@ -23,7 +23,7 @@ MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab se
 
 def headline(run: ReportRun) -> str:
     """One sentence: is W straighter than Z in this generator, by how much, and how sure is that?"""
-    if not run.newest.keys() & METRICS.keys():
+    if not run.shown.keys() & METRICS.keys():
         return _without_path_or_separability(run)
     if run.depth == 0:
         return _without_mapping(run)
@@ -38,7 +38,7 @@ def headline(run: ReportRun) -> str:
 
 
 def _without_path_or_separability(run: ReportRun) -> str:
-    if run.newest.keys() & HIGHER_IS_BETTER:
+    if run.shown.keys() & HIGHER_IS_BETTER:
         return (
             f"Of {run.name}, only the disentanglement metrics have been measured yet: they do not say whether W is "
             "straighter than Z."
@@ -59,7 +59,7 @@ def kind(run: ReportRun) -> str:
 def _path_clause(run: ReportRun) -> tuple[str, str] | None:
     """What path length says about W against Z and how surely; `full` before `end`, None where neither is complete."""
     for name, metric in list(COLUMNS.items())[:2]:
-        z, w = run.newest.get(metric.format("z")), run.newest.get(metric.format("w"))
+        z, w = run.shown.get(metric.format("z")), run.shown.get(metric.format("w"))
         comparison = compare(w, z)
         if z is None or w is None or comparison.verdict == "missing":
             continue
@@ -74,7 +74,7 @@ def _path_clause(run: ReportRun) -> tuple[str, str] | None:
 
 def _separability_clause(run: ReportRun) -> tuple[str, str] | None:
     """What separability says about W against Z and how surely; None where one of the two is missing."""
-    z, w = run.newest.get("ls_z"), run.newest.get("ls_w")
+    z, w = run.shown.get("ls_z"), run.shown.get("ls_w")
     comparison = compare(w, z)
     if z is None or w is None or comparison.verdict == "missing":
         return None
@@ -96,7 +96,7 @@ def _without_mapping(run: ReportRun) -> str:
     parts = [
         f"{name if 'PPL' in name else name.lower()} {number(result.value)}{_scored_part(result)}"
         for name, metric in COLUMNS.items()
-        if (result := run.newest.get(metric.format("z"))) is not None
+        if (result := run.shown.get(metric.format("z"))) is not None
     ]
     return (
         f"{run.name} has no mapping network, so only Z can be judged ({', '.join(parts) or 'not measured in Z yet'})."
@@ -126,7 +126,7 @@ def substitutes(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -
         for dataset in dict.fromkeys(run.dataset for run in runs)
         if dataset and not dataset.lower().startswith(PAPER_DATASETS)
     ]
-    results = [result for run in runs for result in run.newest.values()]
+    results = [result for run in runs for result in run.shown.values()]
     names = dict.fromkeys(name for result in results if (name := distance(result)))
     found += [
         f"Distance between images: {name}, in place of LPIPS with VGG16."
@@ -192,7 +192,7 @@ def weak_sentence(card: Mapping[str, Any]) -> str:
 def missing_parts(run: ReportRun) -> list[str]:
     """What a run folder lacks, and which command makes it."""
     missing = []
-    absent = [name for name in SHORT if name not in run.newest and not (run.depth == 0 and "_w" in name)]
+    absent = [name for name in SHORT if name not in run.shown and not (run.depth == 0 and "_w" in name)]
     for prefix, command in MAKES.items():
         names = [SHORT[name] for name in absent if name.startswith(prefix)]
         if names:
@@ -207,7 +207,7 @@ def missing_parts(run: ReportRun) -> list[str]:
 def mixed_networks(run: ReportRun) -> str:
     """A caution where the numbers of one run belong to more than one network, else an empty text."""
     holders: dict[str, list[str]] = {}
-    for name, result in run.newest.items():
+    for name, result in run.shown.items():
         holders.setdefault(result.network.sha256, []).append(SHORT.get(name, name))
     if len(holders) < 2:
         return ""

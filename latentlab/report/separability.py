@@ -19,13 +19,13 @@ _MOST_TICKS = 5
 
 def worth(run: ReportRun) -> list[str]:
     """Z over W with its interval, scores on held-out samples and of planes that say nothing; as far as measured."""
-    results = {space: run.newest[f"ls_{space}"] for space in "zw" if f"ls_{space}" in run.newest}
+    results = {space: run.shown[f"ls_{space}"] for space in "zw" if f"ls_{space}" in run.shown}
     return [sentence for sentence in (_ratio(results), _held_out(results), _nothing(results)) if sentence]
 
 
 def sample_curve(run: ReportRun) -> Markup | None:
     """Scores of Z and W by the number of samples; None where no curve was measured."""
-    curves = {space: points for space in "zw" if (points := _points(run.newest.get(f"ls_{space}")))}
+    curves = {space: points for space in "zw" if (points := _points(run.shown.get(f"ls_{space}")))}
     if not curves:
         return None
     numbers = listing([f"{len(points)} in {space.upper()}" for space, points in curves.items()])

@@ -1,30 +1,41 @@
 """The report's numbers as plain tables: tables.csv, one line a number, and tables.md, ready to paste."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from latentlab.report.choice import Further, further_measurements
 from latentlab.report.comparison import attribute_counts
 from latentlab.report.disentanglement import Table, baseline, disentanglement_tables
 from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, percent_interval, plain
 from latentlab.report.inputs import ReportRun
+from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
 from latentlab.report.published import ARXIV, TABLE_4
+from latentlab.report.realism import Realism, few_images, realism
 from latentlab.report.rows import AttributeRow, Row, attribute_rows, entropy, main_rows, partial_score
-from latentlab.results import METRICS, MetricResult
+from latentlab.results import METRICS, MetricResult, is_image_distance
 
 
 def tidy(runs: Sequence[ReportRun]) -> pd.DataFrame:
-    """One line per run and metric, with interval, samples, seed and network; full precision."""
-    lines = [_line(run, run.newest[metric]) for run in runs for metric in METRICS if metric in run.newest]
+    """One line per number, with interval, samples, seed, network and protocol; full precision.
+
+    `shown` says which of several measurements of a metric the tables show.
+    """
+    lines = []
+    for run in runs:
+        named = [*METRICS, *sorted(filter(is_image_distance, run.shown))]
+        lines += [_line(run, run.shown[metric]) for metric in named if metric in run.shown]
+    lines += [_line(further.run, further.result, shown=False) for further in further_measurements(runs)]
     for table in disentanglement_tables(runs):
         lines += [_line(table.run, result, against=table.against) for result in table.results]
     columns = ["run", "arch", "mapping_layers", "metric", "value", "ci95_low", "ci95_high", "num_samples", "seed"]
-    columns += ["valid_attributes", "attributes", "against", "useless", "network_sha256", "created_at"]
-    return pd.DataFrame(lines, columns=pd.Index(columns))
+    columns += ["valid_attributes", "attributes", "against", "useless", "network_sha256", "created_at", "shown"]
+    return pd.DataFrame(lines, columns=pd.Index([*columns, "protocol"]))
 
 
-def _line(run: ReportRun, result: MetricResult, *, against: str | None = None) -> dict[str, Any]:
+def _line(run: ReportRun, result: MetricResult, *, against: str | None = None, shown: bool = True) -> dict[str, Any]:
     valid, attributes = attribute_counts(result) or (None, None)
     return {
         "run": run.name,
@@ -42,6 +53,8 @@ def _line(run: ReportRun, result: MetricResult, *, against: str | None = None) -
         "useless": baseline(result),
         "network_sha256": result.network.sha256,
         "created_at": result.created_at,
+        "shown": shown,
+        "protocol": json.dumps(result.protocol, ensure_ascii=False, sort_keys=True),
     }
 
 
@@ -55,11 +68,47 @@ def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
 
 
 def _cell(row: Row, column: str) -> str:
-    result = row.cells[column]
+    return row.note or "not measured" if row.cells[column] is None else _number(row.cells[column])
+
+
+def _number(result: MetricResult | None) -> str:
+    """A number with its interval and samples, and what must be said of it."""
     if result is None:
-        return row.note or "not measured"
+        return "not measured"
     parts = [number(result.value), interval(result.ci95, like=result.value), f"n = {count(result.num_samples)}"]
-    return " ".join(part for part in (*parts, partial_score(result)) if part)
+    return " ".join(part for part in (*parts, partial_score(result), few_images(result)) if part)
+
+
+def realism_table(section: Realism) -> pd.DataFrame:
+    """The distances to real images as texts."""
+    return pd.DataFrame(
+        [
+            {"generator": run.name} | {column: _number(result) for column, result in cells.items()}
+            for run, cells in section.lines
+        ]
+    )
+
+
+def further_table(further: Sequence[Further]) -> pd.DataFrame:
+    """Measurements by other settings as texts."""
+    return pd.DataFrame(
+        [
+            {
+                "generator": line.run.name,
+                "number": METRICS[line.result.metric],
+                "value": _number(line.result),
+                "otherwise than above": "; ".join(line.differences),
+            }
+            for line in further
+        ]
+    )
+
+
+def protocol_table(table: ProtocolTable) -> pd.DataFrame:
+    """Protocol fields as texts."""
+    return pd.DataFrame(
+        [dict(zip(["field", *table.heads], [name, *values], strict=True)) for name, values in table.lines]
+    )
 
 
 def attribute_table(rows: Sequence[AttributeRow]) -> pd.DataFrame:
@@ -139,6 +188,11 @@ def _plain_cell(text: str) -> str:
 def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> str:
     """tables.md: every table of the report."""
     parts = [f"# {_plain_cell(title)}", "Lower is better. 95 % intervals in brackets.", to_markdown(main_table(runs))]
+    if further := further_measurements(runs):
+        parts += ["## Further measurements, by other settings", to_markdown(further_table(further))]
+    if section := realism(runs):
+        lines = [f"* {_plain_cell(line)}" for line in section.against]
+        parts += ["## Distance to real images", "\n".join(lines), to_markdown(realism_table(section))]
     for run in runs:
         if rows := attribute_rows(run):
             parts += [f"## Attributes of {_plain_cell(run.name)}", to_markdown(attribute_table(rows))]
@@ -148,6 +202,10 @@ def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping
         parts += [f"## {_plain_cell(name)}", words, to_markdown(disentanglement_table(table))]
     for card in cards:
         parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", to_markdown(card_table(card))]
+    for run in runs:
+        for protocol in protocol_tables(run):
+            title = f"{run.name}: {protocol.title}"
+            parts += [f"## {_plain_cell(title)}", to_markdown(protocol_table(protocol))]
     parts += [
         f"## Published, for reference only ({ARXIV}, table 4)",
         "FFHQ at 1024×1024, LPIPS with VGG16, classifiers trained on CelebA-HQ: not comparable with the numbers above.",
