@@ -53,12 +53,13 @@ class Activated:
     def __call__(
         self, x: Tensor, bias: Tensor | None, *, scale: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """x [N, C, H, W], bias [C], scale [N, C], noise that fits x; x's shape."""
+        """x [N, C, H, W], which is overwritten, bias [C], scale [N, C], noise that fits x -> x's shape."""
         if scale is not None:
-            factor = (scale * self.before)[:, :, None, None]
-            x = x * factor if bias is None else torch.addcmul(self._maps(bias), x, factor)
-        else:
-            x = x * self.before if bias is None else torch.add(self._maps(bias), x, alpha=self.before)
+            x = x.mul_((scale * self.before)[:, :, None, None])
+        elif self.before != 1:
+            x = x.mul_(self.before)
+        if bias is not None:
+            x = x.add_((bias * self.before).reshape(1, -1, 1, 1))
         if noise is not None:
             x = x.add_(noise if self.before == 1 else noise * self.before)
         return self.finished(x)
@@ -69,9 +70,6 @@ class Activated:
         if self.after != 1:
             x = x * self.after
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-    def _maps(self, bias: Tensor) -> Tensor:
-        return (bias * self.before).reshape(1, -1, 1, 1)
 
 
 class Dense(nn.Module):

@@ -85,8 +85,8 @@ class Mapping(nn.Module):
         if labels is None:
             if self.label is None or z is None:
                 raise UsageError(
-                    f"labels are missing, and this network is conditional: give a tensor [N, {self.c_dim}] (of classes: "
-                    f"a 1 among zeros), or set the generator's label to {self.c_dim} numbers."
+                    f"labels are missing, and this network is conditional: give a tensor [N, {self.c_dim}] (of "
+                    f"classes: a 1 among zeros), or set the generator's label to {self.c_dim} numbers."
                 )
             return torch.tensor(self.label, dtype=torch.float32, device=z.device).expand(len(z), -1)
         rows = len(labels) if z is None else len(z)
