@@ -1,6 +1,7 @@
 """StyleGAN2 against the official classes' recordings (tests/reference/stylegan2-3/README.md)."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,23 @@ def test_settings_that_do_not_exist_are_refused_by_name():
         official_generator_config({"img_resolution": 8, "synthesis_kwargs": {"resample_filter": [1, -1]}}, ADA)
 
 
+def test_the_smallest_networks():
+    """A generator may be one block, a discriminator two."""
+    generator = Generator(GeneratorConfig.model_validate(TINY | {"img_resolution": 4})).eval().requires_grad_(False)
+    assert generator(torch.ones(2, 8)).shape == (2, 3, 4, 4)
+    small = {"channel_base": 32, "channel_max": 4}
+    discriminator = Discriminator(DiscriminatorConfig(img_resolution=8, **small)).eval().requires_grad_(False)
+    assert discriminator(torch.ones(2, 3, 8, 8)).shape == (2, 1)
+    with pytest.raises(CheckpointError, match=r"img_resolution: .* greater than or equal to 8"):
+        official_discriminator_config({"img_resolution": 4}, ADA)
+
+
+def test_networks_can_be_copied_and_pickled():
+    generator = Generator(GeneratorConfig.model_validate(TINY)).eval().requires_grad_(False)
+    again, z = pickle.loads(pickle.dumps(generator)), torch.ones(1, 8)
+    torch.testing.assert_close(again(z, noise_mode="const"), generator(z, noise_mode="const"), rtol=0, atol=0)
+
+
 def test_half_precision_and_other_settings_without_meaning_change_nothing():
     more = {"num_fp16_res": 4, "fused_modconv_default": True, "fp16_channels_last": True}
     plain, other = (
@@ -250,6 +268,12 @@ def test_random_noise_follows_torchs_generator_and_differs_between_images():
     const = generator.synthesis(ws, "const")
     torch.testing.assert_close(const[0], const[1])
     assert (const - generator.synthesis(ws, "none")).abs().max() > 0.01
+
+
+def test_noise_of_another_number_of_layers_is_refused():
+    generator = Generator(GeneratorConfig.model_validate(TINY))
+    with pytest.raises(UsageError, match="noise of 1 layers was given; this network takes 3"):
+        generator.synthesis(torch.ones(1, 4, 6), "random", [torch.ones(1, 1, 4, 4)])
 
 
 def test_a_minibatch_that_groups_do_not_divide_is_refused():

@@ -22,6 +22,7 @@ CONDITIONAL = sorted({case["name"].rsplit("/", 1)[0] for case in PPL["cases"] if
 def g64():
     generator = Generator(official_generator_config(PPL["generator_g64"]["init_kwargs"], ADA))
     generator.load_state_dict(arrays("ppl_g64.weights"))
+    generator.to(memory_format=torch.channels_last)  # as network folders are loaded
     return generator.eval().requires_grad_(False)
 
 

@@ -145,7 +145,7 @@ class DiscriminatorConfig(ChannelConfig):
     """Architecture of a discriminator."""
 
     c_dim: int = Field(0, ge=0)
-    img_resolution: Resolution
+    img_resolution: Annotated[Resolution, Field(ge=8)]
     img_channels: int = Field(3, ge=1)
     architecture: Architecture = "resnet"
     cmap_dim: int | None = Field(None, ge=1)  # None for the feature maps at 4x4

@@ -46,7 +46,7 @@ class Activated:
 
     def __init__(self, kind: Activation, *, gain: float = 1.0, clamp: float | None = None) -> None:
         total = _GAINS.get(kind, 1.0) * gain
-        self.function = _FUNCTIONS[kind]
+        self.kind = kind
         self.before, self.after = (total, 1.0) if kind in _HOMOGENEOUS else (1.0, total)
         self.clamp = None if clamp is None else clamp * gain
 
@@ -66,7 +66,7 @@ class Activated:
 
     def finished(self, x: Tensor) -> Tensor:
         """What is left to do where `before` is done."""
-        x = self.function(x)
+        x = _FUNCTIONS[self.kind](x)
         if self.after != 1:
             x = x * self.after
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from latentlab.errors import UsageError
 from latentlab.protocols import NoiseMode
 from latentlab.resampling import filter_kernel, upsample2d
 from latentlab.stylegan2.config import GeneratorConfig
@@ -114,7 +115,14 @@ class Synthesis(nn.Module):
             noise_mode: "random" draws fresh noise per image from torch's default generator unless `noise` is given;
                 "const" takes the stored noise, "none" leaves it out.
             noise: Unit normals of every layer, [N or 1, 1, H, W] each.
+
+        Raises:
+            UsageError: noise of another number of layers was given.
         """
+        if noise is not None and len(noise) != len(self.noise_shapes):
+            raise UsageError(
+                f"noise of {len(noise)} layers was given; this network takes {len(self.noise_shapes)} (noise_shapes)."
+            )
         ws = ws.to(self.blocks[0].const.dtype)
         sources = iter(self._noise(len(ws), noise_mode, noise))
         x, image, start = None, None, 0
