@@ -6,15 +6,17 @@ that was damaged or exchanged is noticed before its numbers are used.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from latentlab import stylegan2
 from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import DISK_FULL, file_sha256
 from latentlab.networks import Generator, GeneratorConfig
@@ -22,6 +24,24 @@ from latentlab.results import NetworkName
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
+AnyGenerator = Generator | stylegan2.Generator
+"""Every generator that a network folder may hold."""
+
+
+class Family(NamedTuple):
+    """Generators of one kind: the record of their settings, the class, and how one is made of the other."""
+
+    config: type[BaseModel]
+    network: type[AnyGenerator]
+    build: Callable[[Any], AnyGenerator]
+
+
+OWN = "latentlab"
+FAMILIES: dict[str, Family] = {
+    OWN: Family(GeneratorConfig, Generator, Generator),
+    "stylegan2": Family(stylegan2.GeneratorConfig, stylegan2.Generator, stylegan2.Generator),
+}
+"""By the name in network.json, where LatentLab's own family may be left out."""
 
 
 def save_tensors(folder: Path, stem: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
@@ -101,21 +121,20 @@ def assign(network: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
         raise CheckpointError(f"{origin}: the weights do not fit the network they came with: {first}") from error
 
 
-def save_generator(folder: Path, generator: Generator, training: dict[str, Any]) -> str:
+def save_generator(folder: Path, generator: AnyGenerator, training: dict[str, Any]) -> str:
     """Write a network folder's two files into an existing folder; returns the weights' SHA-256.
 
     `training` is a free record of how the weights came about (images seen, data set, run).
     """
-    description = {
-        "kind": "generator",
-        "config": generator.config.model_dump(),
-        "lod": generator.synthesis.lod,
-        "training": training,
-    }
-    return save_tensors(folder, "network", generator.state_dict(), description)
+    family = next(name for name, family in FAMILIES.items() if isinstance(generator, family.network))
+    description: dict[str, Any] = {"kind": "generator"} if family == OWN else {"kind": "generator", "family": family}
+    description["config"] = generator.config.model_dump()
+    if isinstance(generator, Generator):
+        description["lod"] = generator.synthesis.lod
+    return save_tensors(folder, "network", generator.state_dict(), {**description, "training": training})
 
 
-def load_network_folder(folder: Path) -> tuple[Generator, dict[str, Any]]:
+def load_network_folder(folder: Path) -> tuple[AnyGenerator, dict[str, Any]]:
     """A generator in eval mode from a network folder, and the folder's description.
 
     Raises:
@@ -124,13 +143,18 @@ def load_network_folder(folder: Path) -> tuple[Generator, dict[str, Any]]:
     tensors, description = load_tensors(folder, "network")
     if description.get("kind") != "generator":
         raise CheckpointError(f"{folder}: holds a {description.get('kind')!r}, not a generator.")
+    family = FAMILIES.get(description.get("family", OWN))
+    if family is None:
+        known = ", ".join(FAMILIES)
+        raise CheckpointError(f"{folder}: family {description['family']!r}; this LatentLab knows {known}.")
     try:
-        generator = Generator(GeneratorConfig.model_validate(description.get("config")))
+        generator = family.build(family.config.model_validate(description.get("config")))
     except ValidationError as error:
         problem = error.errors()[0]
         raise CheckpointError(f"{folder / 'network.json'}: config {problem['loc']}: {problem['msg']}.") from error
     assign(generator, tensors, str(folder))
-    generator.synthesis.lod = float(description.get("lod", 0.0))
+    if isinstance(generator, Generator):
+        generator.synthesis.lod = float(description.get("lod", 0.0))
     generator.to(memory_format=torch.channels_last)  # in which convolutions are fastest
     return generator.eval().requires_grad_(False), description
 
@@ -174,7 +198,7 @@ def newest_run() -> Path:
     return max(found, key=lambda run: snapshots(run)[-1].stat().st_mtime)
 
 
-def load_generator(spec: str | Path) -> tuple[Generator, NetworkName]:
+def load_generator(spec: str | Path) -> tuple[AnyGenerator, NetworkName]:
     """Load a generator by name (see network_folder), in eval mode on the CPU, with its name and weights' hash.
 
     Raises:

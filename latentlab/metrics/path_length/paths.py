@@ -22,17 +22,21 @@ class Draws:
         z1: Where they end, [n, z_dim].
         t: Uniform in [0, 1), [n, 1]; where on the path "full" sampling looks, and which end "ends" takes.
         noise: The noise of every layer, [n or 1, 1, H, W] each; None lets the generator draw its own.
+        labels: What a conditional generator shows, the same at both ends of a path, [n, c_dim]; None gives its mapping
+            none.
     """
 
     z0: Tensor
     z1: Tensor
     t: Tensor
     noise: list[Tensor] | None = None
+    labels: Tensor | None = None
 
     def to(self, device: torch.device) -> "Draws":
         """The same on a device."""
         layers = None if self.noise is None else [layer.to(device) for layer in self.noise]
-        return Draws(self.z0.to(device), self.z1.to(device), self.t.to(device), layers)
+        labels = None if self.labels is None else self.labels.to(device)
+        return Draws(self.z0.to(device), self.z1.to(device), self.t.to(device), layers, labels)
 
 
 Drawn = Callable[[slice], Draws]
@@ -76,7 +80,7 @@ class Paths:
         """ws at the places t [n, 1] of the paths, [n, num_ws, w_dim]; differentiable by t."""
         if settings.space == "w":
             return lerp(*self._mapped(), t[:, :, None])
-        return self.generator.mapping(WALKS[settings.walk(self.generator)](self.draws.z0, self.draws.z1, t))
+        return self._mapping(WALKS[settings.walk(self.generator)](self.draws.z0, self.draws.z1, t))
 
     def places(self, settings: PathSettings) -> Tensor:
         """t of the first image of each pair, [n, 1]."""
@@ -88,5 +92,11 @@ class Paths:
     def _mapped(self) -> tuple[Tensor, Tensor]:
         """f(z0) and f(z1), once for all settings."""
         if self._ends is None:
-            self._ends = (self.generator.mapping(self.draws.z0), self.generator.mapping(self.draws.z1))
+            self._ends = (self._mapping(self.draws.z0), self._mapping(self.draws.z1))
         return self._ends
+
+    def _mapping(self, z: Tensor) -> Tensor:
+        if self.draws.labels is None:
+            return self.generator.mapping(z)
+        mapping: Callable[..., Tensor] = self.generator.mapping
+        return mapping(z, self.draws.labels)
