@@ -91,8 +91,9 @@ class Machine:
 
     def text(self, size: int) -> None:
         """Push text of so many bytes."""
+        data = self.cursor.take(size)
         self.budget.text(size)
-        self.stack.append(decoded(self.cursor.take(size)))
+        self.stack.append(decoded(data))
 
     def remember(self, index: int) -> None:
         """Put the top of the stack into the memo."""
@@ -179,7 +180,7 @@ def hashable(key: Any) -> Any:
 
 
 def _described(value: Any) -> str:
-    return str(value) if isinstance(value, Global) else f"a {type(value).__name__}"
+    return str(value) if isinstance(value, Global) else f"a value of type {type(value).__name__}"
 
 
 def _push(value: Callable[[], Any]) -> Callable[[Machine], None]:
