@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -138,6 +139,16 @@ def test_older_networks_without_components_are_read(tmp_path, module):
     assert found.kind == "one network, TensorFlow"
     assert found.networks["Gs"].architecture == "progressive GAN generator"
     assert found.networks["Gs"].config == {"resolution": 8}
+
+
+def test_dicts_may_come_without_attributes(tmp_path):
+    """As `}b` behind an EasyDict, in which older Pythons may have written that it has none."""
+    network = Network({"version": 2, "name": "G", "static_kwargs": EasyDict(), "build_module_src": "", "variables": [],
+                       "build_func_name": "D_basic"})  # fmt: skip
+    data, places = re.subn(rb"(EasyDict\nq.\)\x81q.)", rb"\1}b", dumped(network, 2))
+    assert places == 1
+    (tmp_path / "n.pkl").write_bytes(data)
+    assert open_official(tmp_path / "n.pkl").networks["G"].config == {}
 
 
 def test_one_module_alone_is_read(tmp_path):

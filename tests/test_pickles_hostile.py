@@ -176,6 +176,7 @@ def test_functions_take_any_arguments_or_refuse(key):
 @pytest.mark.parametrize("kind", OFFICIAL.builders, ids=lambda kind: kind.__name__)
 def test_states_are_taken_or_refused(kind):
     usual = {
+        dict: ({},),
         np.dtype: (3, "<", None, None, None, -1, -1, 0),
         PendingArray: (1, (1,), np.dtype("f4"), False, memoryview(b"abcd")),
         TensorFlowNetwork: ("version", "name", "static_kwargs", "build_module_src", "build_func_name", "variables"),

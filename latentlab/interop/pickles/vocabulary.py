@@ -22,6 +22,12 @@ def _empty_dict(arguments: tuple[Any, ...], _budget: Budget) -> dict[Any, Any]:
     return {}
 
 
+def _check_no_state(_target: dict[Any, Any], state: Any, _budget: Budget) -> None:
+    """Dicts of a class may come with an empty dict of attributes, depending on the Python that wrote them."""
+    if not isinstance(state, dict) or state:
+        raise RefusedError("gives a dict attributes, which official files do not. Nothing was executed.")
+
+
 def _make_set(arguments: tuple[Any, ...], budget: Budget) -> set[Any]:
     match arguments:
         case (list() as members,):
@@ -51,6 +57,7 @@ OFFICIAL = Vocabulary(
     calls=_CALLS,
     makers=_MAKERS,
     builders={
+        dict: _check_no_state,
         np.dtype: numpy_objects.check_dtype_state,
         numpy_objects.PendingArray: numpy_objects.fill_array,
         records.TensorFlowNetwork: records.fill_network,
