@@ -1,19 +1,23 @@
-"""`latentlab networks`: generators, looked at."""
+"""`latentlab networks`: generators and files of networks, looked at."""
 
 import json
 from typing import Annotated, Any
 
 import typer
 
+from latentlab.cli.official import inspect
 from latentlab.cli.options import Device, torch_device
 from latentlab.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Generators: check.")
+app = typer.Typer(no_args_is_help=True, help="Networks: check generators, look into official files.")
 
 
 @app.callback()
 def _group() -> None:
     pass
+
+
+app.command()(inspect)
 
 
 @app.command()
