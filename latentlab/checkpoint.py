@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from latentlab import stylegan2
+from latentlab import stylegan2, stylegan3
 from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import DISK_FULL, file_sha256
 from latentlab.networks import Generator, GeneratorConfig
@@ -24,7 +24,7 @@ from latentlab.results import NetworkName
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
-AnyGenerator = Generator | stylegan2.Generator
+AnyGenerator = Generator | stylegan2.Generator | stylegan3.Generator
 """Every generator that a network folder may hold."""
 
 
@@ -40,6 +40,7 @@ OWN = "latentlab"
 FAMILIES: dict[str, Family] = {
     OWN: Family(GeneratorConfig, Generator, Generator),
     "stylegan2": Family(stylegan2.GeneratorConfig, stylegan2.Generator, stylegan2.Generator),
+    "stylegan3": Family(stylegan3.GeneratorConfig, stylegan3.Generator, stylegan3.Generator),
 }
 """By the name in network.json, where LatentLab's own family may be left out."""
 

@@ -1,0 +1,78 @@
+"""The settings of an alias-free generator, under the official names: what an official file says is taken as it is."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from latentlab.errors import CheckpointError
+from latentlab.stylegan2.config import Clamp, Resolution, Settings
+
+
+class MappingConfig(Settings):
+    """The mapping network Z -> W: its layers, and of training how fast they learn and how slowly w_avg follows."""
+
+    num_layers: int = Field(2, ge=1)
+    lr_multiplier: float = Field(0.01, gt=0)
+    w_avg_beta: float | None = Field(0.998, ge=0, le=1)
+
+
+class GeneratorConfig(Settings):
+    """Architecture of a generator; the defaults are those of configuration T.
+
+    Configuration R has conv_kernel 1, use_radial_filters, and twice the channel_base and channel_max. `label` is not
+    among the official settings: it is what a conditional generator shows where no labels are given, c_dim numbers.
+    """
+
+    z_dim: int = Field(512, ge=1)
+    c_dim: int = Field(0, ge=0)
+    w_dim: int = Field(512, ge=1)
+    img_resolution: Resolution
+    img_channels: int = Field(3, ge=1)
+    mapping_kwargs: MappingConfig = MappingConfig()
+    channel_base: int = Field(32768, ge=1)  # feature maps are this over twice the cutoff, up to channel_max
+    channel_max: int = Field(512, ge=1)
+    num_layers: int = Field(14, ge=1)  # before ToRGB
+    num_critical: int = Field(2, ge=0)  # of them, at the end, with the highest cutoff that the resolution allows
+    margin_size: int = Field(10, ge=0)  # what feature maps show beyond the image, in pixels of each
+    output_scale: float = 0.25
+    conv_kernel: int = Field(3, ge=1)
+    use_radial_filters: bool = False  # for downsampling, where the cutoff leaves room
+    conv_clamp: Clamp | None = 256  # activations are clamped to +- this
+    num_fp16_res: int = Field(4, ge=0)  # without effect: everything is float32
+    magnitude_ema_beta: float = Field(0.999, ge=0, le=1)  # of training
+    label: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.num_layers <= self.num_critical:
+            raise ValueError(f"num_layers {self.num_layers} must be more than num_critical {self.num_critical}")
+        if self.channel_base < self.img_resolution:
+            raise ValueError(
+                f"channel_base {self.channel_base} leaves no feature map at {self.img_resolution} pixels: it must be "
+                f"at least {self.img_resolution}"
+            )
+        if self.label is not None and len(self.label) != self.c_dim:
+            raise ValueError(f"label has {len(self.label)} numbers; this generator's labels have c_dim = {self.c_dim}")
+        return self
+
+    @property
+    def num_ws(self) -> int:
+        """How many intermediate latents the synthesis takes: for its input, each layer, and ToRGB."""
+        return self.num_layers + 2
+
+
+def official_generator_config(kwargs: Mapping[str, Any]) -> GeneratorConfig:
+    """What the official class makes of keyword arguments, as a GeneratorConfig.
+
+    Raises:
+        CheckpointError: an argument is unknown, or has a value that it may not have.
+    """
+    try:
+        return GeneratorConfig.model_validate(dict(kwargs))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"])) or "settings"
+        if problem["type"] == "extra_forbidden":
+            raise CheckpointError(f"setting {name} = {problem['input']!r}: unknown in a StyleGAN3 network.") from error
+        raise CheckpointError(f"settings of the network: {name}: {problem['msg']}.") from error
