@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from latentlab.interop.generator_checks import check_generator
     from latentlab.interop.generators import wrap_generator
     from latentlab.interop.labellers import load_labeller, wrap_labeller
+    from latentlab.interop.official_networks import load_network_file
     from latentlab.metrics.disentanglement import disentanglement_scores
     from latentlab.metrics.path_length import PathSettings, perceptual_path_length
     from latentlab.metrics.separability import linear_separability
@@ -38,6 +39,7 @@ _HOMES = {
     "load_directions": "latentlab.directions.form",
     "load_generator": "latentlab.checkpoint",
     "load_labeller": "latentlab.interop.labellers",
+    "load_network_file": "latentlab.interop.official_networks",
     "lpips_distance": "latentlab.perceptual",
     "perceptual_path_length": "latentlab.metrics.path_length",
     "render_edits": "latentlab.directions.editing",
@@ -63,6 +65,7 @@ __all__ = [
     "load_directions",
     "load_generator",
     "load_labeller",
+    "load_network_file",
     "lpips_distance",
     "perceptual_path_length",
     "render_edits",

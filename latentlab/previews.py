@@ -16,8 +16,8 @@ NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
 
 
 def refresh_previews(run: Path, *, seed: int = 0) -> None:
-    """Render a run's previews.npz unless it shows the run's newest network already; a run without one is left alone."""
-    if not snapshots(run):
+    """Render a run's, or a network folder's, previews.npz unless it shows its newest network, if it has one."""
+    if not snapshots(run) and not (run / "network.json").is_file():
         return
     generator, network = load_generator(run)
     if not previews_show(run / "previews.npz", network.sha256):

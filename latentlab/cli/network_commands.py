@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from latentlab.cli.converting import convert
 from latentlab.cli.official import inspect
 from latentlab.cli.options import Device, torch_device
 from latentlab.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Networks: check generators, look into official files.")
+app = typer.Typer(no_args_is_help=True, help="Networks: look into official files, convert them, check generators.")
 
 
 @app.callback()
@@ -18,13 +19,16 @@ def _group() -> None:
 
 
 app.command()(inspect)
+app.command()(convert)
 
 
 @app.command()
 def check(
     network: Annotated[
         str,
-        typer.Argument(help="package.module:factory; or a run folder, a snapshot, or a name under runs/."),
+        typer.Argument(
+            help="package.module:factory; or a run folder, a snapshot, a name under runs/, or an official file."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
     device: Device = "auto",
@@ -41,13 +45,14 @@ def check(
     from latentlab.interop.factories import names_factory
     from latentlab.interop.generator_checks import examine_generator
     from latentlab.interop.generators import make_generator
+    from latentlab.interop.official_networks import is_network_file, load_generator_file
 
     chosen = torch_device(device)
     try:
         if names_factory(network):
             generator, name = make_generator(network, device=chosen)
         else:
-            own, name = load_generator(network)
+            own, name = load_generator_file(network) if is_network_file(network) else load_generator(network)
             generator = own.to(chosen)
     except UsageError as error:
         if as_json:

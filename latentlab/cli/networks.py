@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLike", NetworkName, Path]:
     """The network that `--network` names, or the newest run's, on `device`; its name, and the folder it belongs to.
 
-    The folder is its network folder, or `user_folder` for a generator of the user's own.
+    The folder is its network folder, or `user_folder` for a generator of the user's own or a file of others' making.
     """
     from latentlab.checkpoint import load_generator, network_folder, newest_run
     from latentlab.cli.display import say
@@ -31,7 +31,14 @@ def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLi
 
         own, name = load_user_generator(spec, device=device)
         return own, name, user_folder(spec)
+    from latentlab.interop.official_networks import check_unconditional, is_network_file, load_generator_file
+
+    if is_network_file(spec):
+        say(f"reading {spec} as data")
+        foreign, name = load_generator_file(spec)
+        return foreign.to(device), name, user_folder(Path(spec).name.replace(".", "-"))
     generator, name = load_generator(spec)
+    check_unconditional(generator, name.name)
     return generator.to(device), name, network_folder(spec)
 
 
@@ -75,7 +82,7 @@ def open_features(spec: str, device: "torch.device", *, inception_weights: Path 
 
 
 def user_folder(spec: str) -> Path:
-    """Where what is found out about package.module:factory goes: runs/package.module-factory."""
+    """Where what is found out about package.module:factory goes: runs/package.module-factory (ffhq.pkl: ffhq-pkl)."""
     from latentlab.checkpoint import RUNS
 
     return RUNS / spec.replace(":", "-")

@@ -8,7 +8,11 @@ import typer
 
 def report(
     runs: Annotated[
-        list[str], typer.Argument(help="Run folders, or your own package.module:factory, in the order to be shown.")
+        list[str],
+        typer.Argument(
+            help="Run folders, folders of converted networks, official files, or your own package.module:factory, in "
+            "the order to be shown."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for index.html, tables.md and tables.csv.")] = Path("report"),
     classifiers: Annotated[
@@ -40,9 +44,10 @@ def report(
 def _refreshed(run: str) -> Path:
     """The folder that a run or a user's generator is reported from, its previews those of the network as it is now."""
     from latentlab.interop.factories import names_factory
+    from latentlab.interop.official_networks import is_network_file
     from latentlab.previews import previews_show, refresh_previews, save_previews
 
-    if not names_factory(run):
+    if not names_factory(run) and not is_network_file(run):
         refresh_previews(Path(run))
         return Path(run)
     from latentlab.cli.networks import open_network
@@ -51,7 +56,7 @@ def _refreshed(run: str) -> Path:
 
     device = torch_device("auto")
     generator, name, folder = open_network(run, device)
-    save_description(folder, generator, name)
+    save_description(folder, generator, name, origin=run if is_network_file(run) else None)
     if not previews_show(folder / "previews.npz", name.sha256):
         save_previews(folder / "previews.npz", generator, sha256=name.sha256, device=device)
     return folder

@@ -205,14 +205,27 @@ def load_user_generator(spec: str, *, device: torch.device | str = "cpu") -> tup
     return generator, name
 
 
-def save_description(folder: Path, generator: GeneratorLike, network: NetworkName) -> None:
-    """Write generator.json, by which a report knows what a user's generator is (docs/architecture.md)."""
-    fields: dict[str, Any] = {"factory": network.name, "sha256": network.sha256}
+def save_description(
+    folder: Path, generator: GeneratorLike, network: NetworkName, *, origin: str | None = None
+) -> None:
+    """Write generator.json, by which a report knows what a user's generator is (docs/architecture.md).
+
+    `origin` says in words what a network out of a file is; without it the network's name is its factory.
+    """
+    fields: dict[str, Any] = {"origin": origin} if origin else {"factory": network.name}
+    fields |= {"sha256": network.sha256}
     fields |= {name: int(getattr(generator, name)) for name in WHOLE_NUMBERS}
     fields |= {"normalizes_z": normalizes_z(generator)}
     fields |= {} if has_mapping(generator) else {"mapping_layers": 0}
+    fields |= _architecture(generator)
     with atomic_file(folder / "generator.json") as temporary:
         temporary.write_text(json.dumps({"schema_version": 1, "generator": fields}, indent=1) + "\n", encoding="utf-8")
+
+
+def _architecture(generator: GeneratorLike) -> dict[str, Any]:
+    """The settings by which reports order generators of StyleGAN's kind, where these have them."""
+    config = getattr(generator, "config", None)
+    return {name: getattr(config, name) for name in ("mapping_layers", "use_styles") if hasattr(config, name)}
 
 
 def make_generator(spec: str, *, device: torch.device) -> tuple[GeneratorLike, NetworkName]:

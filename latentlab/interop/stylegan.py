@@ -202,4 +202,8 @@ def _assign(targets: Mapping[str, Tensor], variables: Variables, *, optional: se
         value = _from_official_layout(name, variables[name])
         if value.shape != target.shape:
             raise CheckpointError(f"variable {name}: shape {tuple(value.shape)}, expected {tuple(target.shape)}.")
+        if not bool(value.isfinite().all()):
+            raise CheckpointError(
+                f"variable {name} holds NaN or infinity: the file is damaged, or training went wrong."
+            )
         target.copy_(value)

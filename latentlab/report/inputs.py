@@ -66,9 +66,10 @@ class ReportRun:
         return shown(self.results)
 
     @property
-    def factory(self) -> str | None:
-        """The package.module:factory of a user's own generator; None for a run of LatentLab's."""
-        return self.config.get("generator", {}).get("factory")
+    def foreign(self) -> str | None:
+        """What a generator not trained here is: the factory or file it is from; None for a run of LatentLab's."""
+        described = self.config.get("generator", {})
+        return described.get("factory") or described.get("origin")
 
     @property
     def w_without_mapping(self) -> str:

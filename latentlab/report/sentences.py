@@ -49,7 +49,7 @@ def _without_path_or_separability(run: ReportRun) -> str:
 def kind(run: ReportRun) -> str:
     """What a generator is in two or three words: `style-based, 8 mapping layers`."""
     known = {"style": "style-based", "traditional": "traditional", None: "architecture not recorded"}
-    arch = run.factory or known[run.arch]
+    arch = run.foreign or known[run.arch]
     if run.depth is None:
         return arch
     layers = {0: "no mapping", 1: "1 mapping layer"}.get(run.depth, f"{run.depth} mapping layers")
@@ -199,7 +199,7 @@ def missing_parts(run: ReportRun) -> list[str]:
             missing.append(f"{', '.join(names)}: `{command}`.")
     if not run.previews:
         missing.append("Interpolations and samples (previews.npz): `latentlab report`, where torch is installed.")
-    if not run.stats and run.factory is None:
+    if not run.stats and run.foreign is None:
         missing.append("Training statistics (stats.jsonl): `latentlab train`.")
     return missing
 

@@ -1,0 +1,173 @@
+"""The variables of an official StyleGAN2 network of TensorFlow (2019, and ADA's of 2020), as a StyleGAN2 generator.
+
+Dense weights are [in, out] and convolutions [kh, kw, in, out] there. Convolutions that grow the images are stored
+rotated by 180 degrees against PyTorch's, and style biases without the 1 that is added to them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from latentlab.errors import CheckpointError
+from latentlab.interop.state_dicts import assigned
+from latentlab.stylegan2 import Generator, GeneratorConfig, official_generator_config
+
+Variables = Mapping[str, np.ndarray]
+
+_NETWORK = {
+    "latent_size": "z_dim",
+    "label_size": "c_dim",
+    "dlatent_size": "w_dim",
+    "resolution": "img_resolution",
+    "num_channels": "img_channels",
+}
+_MAPPING = {
+    "mapping_layers": "num_layers",
+    "label_fmaps": "embed_features",
+    "mapping_fmaps": "layer_features",
+    "mapping_nonlinearity": "activation",
+    "mapping_lrmul": "lr_multiplier",
+}
+_SYNTHESIS = {
+    "fmap_max": "channel_max",
+    "num_fp16_res": "num_fp16_res",
+    "conv_clamp": "conv_clamp",
+    "architecture": "architecture",
+    "resample_kernel": "resample_filter",
+    "use_noise": "use_noise",
+    "nonlinearity": "activation",
+}
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "fmap_decay": (1.0, 1),
+    "fmap_min": (1,),
+    "fmap_const": (None,),
+    "use_wscale": (True,),
+    "normalize_latents": (True,),
+    "dtype": ("float32",),
+    "synthesis_func": ("G_synthesis_stylegan2", "G_synthesis"),
+    "mapping_func": ("G_mapping",),
+}
+"""Settings of which other values change what the network computes in ways that are not supported."""
+_WITHOUT_EFFECT = {
+    "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val", "dlatent_avg_beta",
+    "w_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise", "is_template_graph", "is_training",
+    "is_validation", "return_dlatents", "fused_modconv", "structure", "impl", "gpu_impl", "force_clean_graph",
+}  # fmt: skip
+_OPTIONAL = {"lod", "G_synthesis/lod"}
+
+
+def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, Any]) -> Generator:
+    """An official `G_main` network (G or Gs) in eval mode.
+
+    Args:
+        variables: Arrays under the full network's names: `dlatent_avg`, `G_mapping/Dense0/weight`,
+            `G_synthesis/4x4/Conv/mod_weight`, ...
+        static_kwargs: What the network was built with; what is not listed has the official default.
+
+    Raises:
+        CheckpointError: A setting is not supported, or a variable is missing, superfluous, of another shape or NaN.
+    """
+    if variables.keys() >= {"G_mapping/LabelConcat/weight"}:
+        raise CheckpointError("the labels of a conditional StyleGAN2 of 2019 (LabelConcat) are not supported.")
+    generator = Generator(_config(static_kwargs, variables))
+    names = dict(_names(generator.config))
+    superfluous = sorted(variables.keys() - {name for name, _ in names.values()} - _OPTIONAL)
+    if superfluous:
+        raise CheckpointError(f"variables that a StyleGAN2 generator of these settings does not have: "
+                              f"{', '.join(superfluous[:5])}.")  # fmt: skip
+    state = {own: _converted(variables[name], how) for own, (name, how) in names.items() if name in variables}
+    official = {own: name for own, (name, _) in names.items()}
+    return assigned(generator, state, official)
+
+
+def _config(kwargs: Mapping[str, Any], variables: Variables) -> GeneratorConfig:
+    known = _NETWORK | _MAPPING | _SYNTHESIS
+    for key, value in kwargs.items():
+        if key in _FIXED and value not in _FIXED[key]:
+            allowed = " or ".join(repr(option) for option in _FIXED[key])
+            raise CheckpointError(f"setting {key} = {value!r}: only {allowed} is supported.")
+        if key not in known and key not in _FIXED and key not in _WITHOUT_EFFECT and key != "fmap_base":
+            raise CheckpointError(f"setting {key} = {value!r}: unknown in an official StyleGAN2 network.")
+
+    def part(names: Mapping[str, str]) -> dict[str, Any]:
+        return {own: kwargs[theirs] for theirs, own in names.items() if theirs in kwargs}
+
+    fields: dict[str, Any] = {"z_dim": 512, "c_dim": 0, "w_dim": 512, "img_channels": 3, **part(_NETWORK)}
+    if "resolution" not in kwargs:
+        fields["img_resolution"] = max((variables[n].shape[-1] for n in variables if "/noise" in n), default=1024)
+    fields["mapping_kwargs"] = part(_MAPPING)
+    fields["synthesis_kwargs"] = {"channel_base": 2 * kwargs.get("fmap_base", 16384), **part(_SYNTHESIS)}
+    return official_generator_config(fields, "stylegan2-ada-pytorch")
+
+
+# ------------------------------------------------------------------------------------------------------- the names
+
+
+def _names(config: GeneratorConfig) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Our state's names, each with the official one and how the array is brought into our layout."""
+    yield "mapping.w_avg", ("dlatent_avg", "")
+    if config.c_dim:
+        yield from _dense("mapping.embed", "G_mapping/LabelEmbed")
+    for number in range(config.mapping_kwargs.num_layers):
+        yield from _dense(f"mapping.fc{number}", f"G_mapping/Dense{number}")
+    for resolution in config.resolutions:
+        yield from _block(config, resolution)
+
+
+def _block(config: GeneratorConfig, resolution: int) -> Iterator[tuple[str, tuple[str, str]]]:
+    own, theirs = f"synthesis.b{resolution}", f"G_synthesis/{resolution}x{resolution}"
+    number = 2 * (resolution.bit_length() - 1) - 5  # of the noise of the first of the two layers
+    architecture = config.synthesis_kwargs.architecture
+    noise = config.synthesis_kwargs.use_noise
+    if resolution == 4:
+        yield f"{own}.const", (f"{theirs}/Const/const", "first")
+        yield from _layer(f"{own}.conv1", f"{theirs}/Conv", noise=0 if noise else None, kernel="convolution")
+    else:
+        first, second = (number, number + 1) if noise else (None, None)
+        yield from _layer(f"{own}.conv0", f"{theirs}/Conv0_up", noise=first, kernel="rotated")
+        yield from _layer(f"{own}.conv1", f"{theirs}/Conv1", noise=second, kernel="convolution")
+        if architecture == "resnet":
+            yield f"{own}.skip.weight", (f"{theirs}/Skip/weight", "rotated")
+    if architecture == "skip" or resolution == config.img_resolution:
+        yield from _modulated(f"{own}.torgb", f"{theirs}/ToRGB", kernel="convolution")
+
+
+def _layer(own: str, theirs: str, *, noise: int | None, kernel: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    yield from _modulated(own, theirs, kernel=kernel)
+    if noise is not None:
+        yield f"{own}.noise_const", (f"G_synthesis/noise{noise}", "plane")
+        yield f"{own}.noise_strength", (f"{theirs}/noise_strength", "")
+
+
+def _modulated(own: str, theirs: str, *, kernel: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    yield f"{own}.weight", (f"{theirs}/weight", kernel)
+    yield f"{own}.bias", (f"{theirs}/bias", "")
+    yield f"{own}.affine.weight", (f"{theirs}/mod_weight", "dense")
+    yield f"{own}.affine.bias", (f"{theirs}/mod_bias", "plus one")
+
+
+def _dense(own: str, theirs: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    yield f"{own}.weight", (f"{theirs}/weight", "dense")
+    yield f"{own}.bias", (f"{theirs}/bias", "")
+
+
+_LAYOUTS = {
+    "": lambda array: array,
+    "dense": lambda array: array.T,
+    "convolution": lambda array: array.transpose(3, 2, 0, 1),
+    "rotated": lambda array: array[::-1, ::-1].transpose(3, 2, 0, 1),
+    "plus one": lambda array: array + 1,
+    "first": lambda array: array[0],
+    "plane": lambda array: array[0, 0],
+}
+
+
+def _converted(array: np.ndarray, how: str) -> torch.Tensor:
+    """An array in our layout; as it is where its number of axes does not allow that, which `assigned` names."""
+    try:
+        made = _LAYOUTS[how](np.asarray(array, np.float32))
+    except (ValueError, IndexError):
+        made = np.asarray(array, np.float32)
+    return torch.from_numpy(np.array(made, np.float32, order="C"))

@@ -1,0 +1,352 @@
+"""Networks out of official files and checkpoints: the recorded images, from files of the right form."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from foreign_names import rosinality_names, tensorflow_names, tensorflow_settings
+from official_files import module_tree, pytorch_pickle, tensorflow_network, tensorflow_pickle
+from PIL import Image
+from typer.testing import CliRunner
+
+from latentlab.checkpoint import load_generator
+from latentlab.cli import app
+from latentlab.errors import CheckpointError, DataError, OutputExistsError, UsageError
+from latentlab.images import to_uint8
+from latentlab.interop.converting import compare_with_image, official_latent, save_network, seed_in
+from latentlab.interop.official_networks import load_generator_file, load_network_file
+
+REFERENCE = Path(__file__).parent / "reference"
+RECORDED = REFERENCE / "stylegan2-3"
+STYLEGAN = ("style_d8", "style_d0", "trad_d0", "config_c", "style_d8_res128")
+STYLEGAN2 = tuple(sorted(path.name.removesuffix(".io.npz") for path in RECORDED.glob("sg2_*.io.npz")))
+STYLEGAN3 = tuple(sorted(path.name.removesuffix(".io.npz") for path in RECORDED.glob("sg3_*.io.npz")))
+CLOSE = 1e-4
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
+def settings(name, folder=RECORDED):
+    found = json.loads((folder / f"{name}.json").read_text())
+    return found.get("init_kwargs") or found["static_kwargs"]
+
+
+def stylegan(name, *, role="Gs", **changes):
+    function = "D_basic" if name.startswith("d_") else "G_style"
+    variables = {**arrays(REFERENCE / f"{name}_vars.npz"), **changes}
+    static = settings(name, REFERENCE)
+    return tensorflow_network(role, variables, static, build_func_name=function)
+
+
+def module(name, **changes):
+    """A module of a recorded network; buffers and parameters in the recorded order."""
+    kind = "Discriminator" if name.startswith("d_") else "Generator"
+    state = {**arrays(RECORDED / f"{name}.weights.npz"), **changes}
+    return module_tree(
+        kind, {key: array for key, array in state.items() if array is not None}, init_kwargs=settings(name)
+    )
+
+
+def official_pickle(path, name, **changes):
+    return pytorch_pickle(path / f"{name}.pkl", {"G_ema": module(name, **changes), "augment_pipe": None})
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE * max(1, np.abs(expected).max()))
+
+
+@pytest.fixture(autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
+
+
+# ------------------------------------------------------------------------------------------------- images as recorded
+
+
+@pytest.mark.parametrize("name", STYLEGAN)
+def test_stylegan_of_tensorflow(tmp_path, name):
+    networks = [stylegan(name, role="G"), stylegan("d_basic", role="D"), stylegan(name)]
+    path, io = tensorflow_pickle(tmp_path / "ffhq.pkl", *networks), arrays(REFERENCE / f"{name}_io.npz")
+    generator, network = load_generator_file(path)
+    ws = generator.mapping(torch.from_numpy(io["z"]))
+    np.testing.assert_allclose(ws, io["dlatents"], atol=1e-5)
+    lod = float(arrays(REFERENCE / f"{name}_vars.npz").get("lod", 0))
+    key = next(key for key in io if key.startswith("images_lod") and float(key[10:].split("_")[0]) == lod)
+    np.testing.assert_allclose(generator.synthesis(ws, "const"), io[key], atol=2e-4, rtol=0)
+    assert network.name == "ffhq"
+
+
+def test_a_discriminator_of_tensorflow(tmp_path):
+    path, io = (
+        tensorflow_pickle(tmp_path / "d.pkl", stylegan("d_basic", role="D")),
+        arrays(REFERENCE / "d_basic_io.npz"),
+    )
+    loaded = load_network_file(path)
+    images = next(value for key, value in io.items() if value.ndim == 4)
+    assert loaded.which == "D"
+    assert loaded.network(torch.from_numpy(images)).shape == (len(images), 1)
+    with pytest.raises(CheckpointError, match="discriminator or classifier"):
+        load_generator_file(path)
+
+
+@pytest.mark.parametrize("name", STYLEGAN2)
+def test_stylegan2_of_pytorch(tmp_path, name):
+    io, loaded = arrays(RECORDED / f"{name}.io.npz"), load_network_file(official_pickle(tmp_path, name))
+    labels = torch.from_numpy(io["in/c"]) if loaded.network.c_dim else None
+    ws = loaded.network.mapping(torch.from_numpy(io["in/z"]), labels)
+    close(ws, io["ws"])
+    close(loaded.network.synthesis(ws[: len(io["img_const"])], "const"), io["img_const"])
+
+
+@pytest.mark.parametrize("name", STYLEGAN3)
+def test_stylegan3_of_pytorch(tmp_path, name):
+    io, loaded = arrays(RECORDED / f"{name}.io.npz"), load_network_file(official_pickle(tmp_path, name))
+    labels = torch.from_numpy(io["in/c"]) if loaded.network.c_dim else None
+    ws = loaded.network.mapping(torch.from_numpy(io["in/z"]), labels)
+    close(ws, io["ws"])
+    close(loaded.network.synthesis(ws[: len(io["img_const"])]), io["img_const"])
+
+
+def test_a_discriminator_of_pytorch(tmp_path):
+    path = pytorch_pickle(tmp_path / "d.pkl", {"D": module("d_resnet32")})
+    io = arrays(RECORDED / "d_resnet32.io.npz")
+    close(load_network_file(path, which="D").network(torch.from_numpy(io["in/img"])), io["logits"])
+
+
+@pytest.mark.parametrize("name", ["sg2_skip32", "sg2_resnet64"])
+def test_stylegan2_of_tensorflow(tmp_path, name):
+    io, kwargs = arrays(RECORDED / f"{name}.io.npz"), settings(name)
+    variables = tensorflow_names(arrays(RECORDED / f"{name}.weights.npz"), kwargs)
+    record = tensorflow_network("Gs", variables, tensorflow_settings(kwargs), build_func_name="G_main", version=4)
+    generator, _ = load_generator_file(tensorflow_pickle(tmp_path / "sg2.pkl", record))
+    ws = generator.mapping(torch.from_numpy(io["in/z"]))
+    close(ws, io["ws"])
+    close(generator.synthesis(ws[: len(io["img_const"])], "const"), io["img_const"])
+    np.testing.assert_array_equal(generator.w_avg, arrays(RECORDED / f"{name}.weights.npz")["mapping.w_avg"])
+
+
+@pytest.mark.parametrize("form", ["g_ema", "top"])
+def test_the_ports_checkpoints(tmp_path, form):
+    io, state = arrays(RECORDED / "sg2_skip32.io.npz"), arrays(RECORDED / "sg2_skip32.weights.npz")
+    named = rosinality_names(state)
+    whole = {"g_ema": named, "latent_avg": torch.from_numpy(state["mapping.w_avg"]), "args": None}
+    torch.save(whole if form == "g_ema" else named, tmp_path / "550000.pt")
+    generator, network = load_generator_file(tmp_path / "550000.pt")
+    ws = generator.mapping(torch.from_numpy(io["in/z"]))
+    close(ws, io["ws"])
+    close(generator.synthesis(ws[:8], "const"), io["img_const"])
+    assert network.name == "550000"
+    if form == "g_ema":
+        np.testing.assert_array_equal(generator.w_avg, state["mapping.w_avg"])
+    else:  # not in the file: the mean of w
+        assert 0 < float((generator.w_avg - ws[:, 0].mean(dim=0)).norm()) < float(ws[:, 0].std(dim=0).norm()) * 2
+
+
+# ---------------------------------------------------------------------------------------------------------- converted
+
+
+@pytest.mark.parametrize("name", ["style_d8", "sg2_tiny_asym", "sg3_t14"])
+def test_a_converted_network_is_the_same_network(tmp_path, name):
+    if name == "style_d8":
+        path = tensorflow_pickle(tmp_path / "file.pkl", stylegan(name))
+    else:
+        path = official_pickle(tmp_path, name)
+    loaded = load_network_file(path)
+    save_network(tmp_path / "converted", loaded)
+    again, network = load_generator(tmp_path / "converted")
+    assert network.name == "converted"
+    z = torch.randn(2, again.z_dim, generator=torch.Generator().manual_seed(0))
+    expected = loaded.network.synthesis(loaded.network.mapping(z), noise_mode="const")
+    close(again.synthesis(again.mapping(z), noise_mode="const"), expected.numpy())
+    description = json.loads((tmp_path / "converted" / "network.json").read_text())
+    assert description["training"]["file"] == path.name
+    assert description["training"]["file_sha256"] == loaded.file_sha256
+    assert sorted(p.name for p in (tmp_path / "converted").iterdir()) == [
+        "generator.json", "network.json", "network.safetensors",
+    ]  # fmt: skip
+    with pytest.raises(OutputExistsError):
+        save_network(tmp_path / "converted", loaded)
+
+
+def test_a_class_makes_a_conditional_generator_a_plain_one(tmp_path):
+    path, io = official_pickle(tmp_path, "sg2_cond32"), arrays(RECORDED / "sg2_cond32.io.npz")
+    with pytest.raises(UsageError, match=r"conditional on 5 classes.*--class N` \(0 to 4\)"):
+        load_generator_file(path)
+    row = 2
+    which = int(io["in/c"][row].argmax())
+    loaded = load_network_file(path, label=which)
+    save_network(tmp_path / "converted", loaded)
+    again, _ = load_generator(tmp_path / "converted")
+    close(again.mapping(torch.from_numpy(io["in/z"][row : row + 1])), io["ws"][row : row + 1])
+    other = load_network_file(path, label=(which + 1) % 5)
+    assert loaded.sha256 != other.sha256
+    with pytest.raises(UsageError, match="class 5 was asked for; this generator has 0 to 4"):
+        load_network_file(path, label=5)
+    with pytest.raises(UsageError, match="no conditional generator"):
+        load_network_file(official_pickle(tmp_path, "sg2_skip32"), label=0)
+
+
+def test_which_network(tmp_path):
+    path = pytorch_pickle(tmp_path / "n.pkl", {"G": module("sg2_tiny_asym"), "D": module("d_tiny_skip")})
+    assert load_network_file(path, which="G").which == "G"
+    with pytest.raises(UsageError, match="no averaged generator; it has G, D"):
+        load_network_file(path)
+    with pytest.raises(UsageError, match="no network 'Gs'; it has G, D"):
+        load_network_file(path, which="Gs")
+
+
+# --------------------------------------------------------------------------------------------------------- what misfits
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"synthesis.b8.conv1.bias": None}, r"missing: synthesis\.b8\.conv1\.bias"),
+        ({"synthesis.b8.conv9.bias": np.zeros(3, np.float32)}, r"superfluous: synthesis\.b8\.conv9\.bias"),
+        ({"mapping.fc0.bias": np.zeros(3, np.float32)}, r"another shape: mapping\.fc0\.bias \(\[3\] where \[\d+\]"),
+        ({"synthesis.b4.const": np.full((64, 4, 4), np.nan, np.float32)}, r"NaN or infinite: synthesis\.b4\.const"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tmp_path, change, message):
+    shape = arrays(RECORDED / "sg2_tiny_asym.weights.npz")["synthesis.b4.const"].shape
+    change = {k: np.resize(v, shape) if k == "synthesis.b4.const" else v for k, v in change.items()}
+    with pytest.raises(CheckpointError, match=message):
+        load_network_file(official_pickle(tmp_path, "sg2_tiny_asym", **change))
+
+
+def test_variables_of_tensorflow_that_do_not_fit_are_named(tmp_path):
+    kwargs = settings("sg2_skip32")
+    variables = tensorflow_names(arrays(RECORDED / "sg2_skip32.weights.npz"), kwargs)
+
+    def load(changed, static):
+        record = tensorflow_network("Gs", changed, static, build_func_name="G_main", version=4)
+        return load_network_file(tensorflow_pickle(tmp_path / "sg2.pkl", record))
+
+    name = "G_synthesis/8x8/Conv0_up/weight"
+    static = tensorflow_settings(kwargs)
+    with pytest.raises(CheckpointError, match=f"missing: {name}"):
+        load({key: array for key, array in variables.items() if key != name}, static)
+    with pytest.raises(CheckpointError, match=f"another shape: {name}"):
+        load({**variables, name: variables[name][:, :, :, :3]}, static)
+    with pytest.raises(CheckpointError, match=f"NaN or infinite: {name}"):
+        load({**variables, name: variables[name] * np.nan}, static)
+    with pytest.raises(CheckpointError, match="G_synthesis/8x8/Conv7/weight"):
+        load({**variables, "G_synthesis/8x8/Conv7/weight": np.zeros(2, np.float32)}, static)
+    with pytest.raises(CheckpointError, match=r"setting fmap_decay = 2\.0"):
+        load(variables, {**static, "fmap_decay": 2.0})
+    with pytest.raises(CheckpointError, match="setting wobble = 1: unknown"):
+        load(variables, {**static, "wobble": 1})
+
+
+def test_numbers_that_are_none_are_named(tmp_path):
+    bad = {"G_mapping/Dense3/bias": np.full(64, np.inf, np.float32)}
+    with pytest.raises(CheckpointError, match=r"variable G_mapping/Dense3/bias holds NaN or infinity"):
+        load_network_file(tensorflow_pickle(tmp_path / "nan.pkl", stylegan("style_d8", **bad)))
+
+
+def test_a_file_cut_in_half_is_said_to_be_so(tmp_path):
+    path = official_pickle(tmp_path, "sg2_tiny_asym")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="cut short or damaged"):
+        load_network_file(path)
+
+
+def test_other_checkpoints_are_named(tmp_path):
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"a kind that is not known \(weights\)"):
+        load_network_file(tmp_path / "other.pt")
+    named = rosinality_names(arrays(RECORDED / "sg2_skip32.weights.npz"))
+    named["convs.0.conv.blur.kernel"] = torch.ones(4, 4)
+    torch.save({"g_ema": named}, tmp_path / "filter.pt")
+    with pytest.raises(CheckpointError, match=r"convs\.0\.conv\.blur\.kernel is another filter"):
+        load_network_file(tmp_path / "filter.pt")
+    with pytest.raises(UsageError, match="only the averaged generator"):
+        load_network_file(tmp_path / "filter.pt", which="D")
+
+
+# ------------------------------------------------------------------------------------------------- compared with images
+
+
+def test_an_image_made_elsewhere_is_recognised(tmp_path):
+    generator, _ = load_generator_file(official_pickle(tmp_path, "sg2_skip32"))
+    generator.synthesis.b32.torgb.weight.mul_(0.1)  # most of the recorded images' values are outside [-1, 1]
+    images = generator.synthesis(generator.mapping(official_latent(85, generator.z_dim)), "const")
+    Image.fromarray(to_uint8(images)[0]).save(tmp_path / "seed0085.png")
+    np.save(tmp_path / "seed0085.npy", images.numpy())
+    for name in ("seed0085.png", "seed0085.npy"):
+        compared = compare_with_image(generator, tmp_path / name, seed=seed_in("seed0085"))
+        assert compared.same
+        assert compared.largest <= 1
+    other = compare_with_image(generator, tmp_path / "seed0085.png", seed=86)
+    assert not other.same
+    assert other.verdict.startswith("ANOTHER IMAGE")
+    np.save(tmp_path / "small.npy", np.zeros((3, 8, 8), np.float32))
+    with pytest.raises(DataError, match=r"has the shape \[3, 8, 8\]"):
+        compare_with_image(generator, tmp_path / "small.npy", seed=1)
+    with pytest.raises(UsageError, match="give it with --check-seed"):
+        seed_in("picture")
+
+
+def test_the_official_latent_is_numpys():
+    expected = np.random.RandomState(85).randn(1, 4)
+    np.testing.assert_allclose(official_latent(85, 4), expected, rtol=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------------- the commands
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.mark.parametrize("name", ["sg2_tiny_asym", "sg3_cond32", "style_d8"])
+def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text("def mse():\n    return lambda a, b: (a - b).square().mean(dim=(1, 2, 3))\n")
+    path = (
+        tensorflow_pickle(tmp_path / "n.pkl", stylegan(name)) if name == "style_d8" else official_pickle(tmp_path, name)
+    )
+    more = ["--class", "3"] if name == "sg3_cond32" else []
+    made = run("networks", "convert", path, "--out", "converted", *more)
+    assert made.exit_code == 0, made.output
+    targets = {"converted": "converted"} | ({} if more else {str(path): f"runs/{path.stem}-pkl"})
+    for network, folder in targets.items():
+        for command in (
+            ("networks", "check", network),
+            ("sample", "--network", network, "--classifiers", "none", "--num-samples", "20",
+             "--out", f"{folder}/run.h5"),
+            ("ppl", "--network", network, "--distance", "own:mse", "--num-samples", "20"),
+            ("ppl", "--all", "--protocol", "stylegan2-ada", "--network", network, "--distance", "own:mse",
+             "--num-samples", "20", "--no-crop"),
+            ("report", network, "--out", f"{folder}/report"),
+        ):  # fmt: skip
+            done = run(*command, *(["--device", "cpu"] if command[0] != "report" else []))
+            assert done.exit_code == 0, (command, done.output)
+        assert "ppl2_wend" in (tmp_path / folder / "results.jsonl").read_text()
+        assert (tmp_path / folder / "report" / "index.html").is_file()
+
+
+def test_convert_with_a_check(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = official_pickle(tmp_path, "sg2_tiny_asym")
+    generator, _ = load_generator_file(path)
+    images = generator.synthesis(generator.mapping(official_latent(7, generator.z_dim)), "const")
+    np.save(tmp_path / "seed0007.npy", images.numpy())
+    good = run("networks", "convert", path, "--out", "a", "--check", "seed0007.npy", "--device", "cpu")
+    assert good.exit_code == 0, good.output
+    assert "the same image, up to rounding" in good.output
+    bad = run(
+        "networks", "convert", path, "--out", "b", "--check", "seed0007.npy", "--check-seed", "8", "--device", "cpu"
+    )
+    assert bad.exit_code == 1
+    assert "ANOTHER IMAGE" in bad.output
+    assert (tmp_path / "b" / "network.json").is_file()
+    again = run("networks", "convert", path, "--out", "a")
+    assert again.exit_code == 2
+    assert "exists already" in again.output
