@@ -4,6 +4,7 @@ A network folder holds `network.safetensors` and `network.json`; the second name
 that was damaged or exchanged is noticed before its numbers are used.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -200,7 +201,9 @@ def newest_run() -> Path:
 
 
 def load_generator(spec: str | Path) -> tuple[AnyGenerator, NetworkName]:
-    """Load a generator by name (see network_folder), in eval mode on the CPU, with its name and weights' hash.
+    """Load a generator by name (see network_folder), in eval mode on the CPU, with its name and hash.
+
+    The hash is that of the weights; of a conditional generator its class joins them.
 
     Raises:
         UnknownNetworkError: No network goes by this name.
@@ -210,7 +213,15 @@ def load_generator(spec: str | Path) -> tuple[AnyGenerator, NetworkName]:
     generator, description = load_network_folder(folder)
     is_snapshot = folder.parent.name == "snapshots"
     name = f"{folder.parent.parent.name}@{folder.name}" if is_snapshot else folder.name
-    return generator, NetworkName(name=name, sha256=description["weights_sha256"])
+    return generator, NetworkName(name=name, sha256=_identity(generator, description["weights_sha256"]))
+
+
+def _identity(generator: AnyGenerator, weights_sha256: str) -> str:
+    """The hash of what decides the images: the weights, and the class that a conditional generator shows."""
+    label = getattr(generator, "label", None)
+    if label is None:
+        return weights_sha256
+    return hashlib.sha256(f"{weights_sha256} {label}".encode()).hexdigest()
 
 
 def _runs() -> list[Path]:

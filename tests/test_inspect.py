@@ -55,7 +55,8 @@ def test_json_has_the_fields_of_the_page(tmp_path, recording):
     network = tensorflow_network("Gs", recording("style_d8_vars.npz"), about["static_kwargs"], version=3)
     path = tensorflow_pickle(tmp_path / "n.pkl", network)
     found = json.loads(run(path, "--json", "--variables")[1])
-    head, of_network = (re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for table in PAGE.split("| field")[1:3])
+    tables = [part.partition("\n\n")[0] for part in PAGE.split("| field")[1:3]]
+    head, of_network = (re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for table in tables)
     assert set(found) == set(re.findall(r"`(\w+)`", " ".join(head)))
     (network,) = found["networks"]
     assert set(network) == set(re.findall(r"`(\w+)`", " ".join(of_network)))

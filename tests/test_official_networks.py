@@ -182,10 +182,12 @@ def test_a_class_makes_a_conditional_generator_a_plain_one(tmp_path):
     which = int(io["in/c"][row].argmax())
     loaded = load_network_file(path, label=which)
     save_network(tmp_path / "converted", loaded)
-    again, _ = load_generator(tmp_path / "converted")
+    again, network = load_generator(tmp_path / "converted")
     close(again.mapping(torch.from_numpy(io["in/z"][row : row + 1])), io["ws"][row : row + 1])
     other = load_network_file(path, label=(which + 1) % 5)
     assert loaded.sha256 != other.sha256
+    save_network(tmp_path / "other", other)
+    assert load_generator(tmp_path / "other")[1].sha256 != network.sha256
     with pytest.raises(UsageError, match="class 5 was asked for; this generator has 0 to 4"):
         load_network_file(path, label=5)
     with pytest.raises(UsageError, match="no conditional generator"):

@@ -14,7 +14,7 @@ _PACKED = {
 }
 _TORCH = (
     "is a checkpoint of torch.save ({}), not an official network file: those are pickles (.pkl) of whole networks. "
-    "Other implementations of StyleGAN write such checkpoints."
+    "`latentlab networks convert` reads those of one StyleGAN2 implementation."
 )
 
 
