@@ -90,8 +90,8 @@ class SynthesisConfig(ChannelConfig):
     fp16_channels_last: bool = False
 
 
-class GeneratorConfig(Settings):
-    """Architecture of a generator.
+class ConditionalConfig(Settings):
+    """Sizes of what goes into a generator with labels, and comes out.
 
     `label` is not among the official settings: it is what a conditional generator shows where no labels are given,
     c_dim numbers.
@@ -102,15 +102,24 @@ class GeneratorConfig(Settings):
     w_dim: int = Field(512, ge=1)
     img_resolution: Resolution
     img_channels: int = Field(3, ge=1)
+    label: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _label_fits(self) -> Self:
+        if self.label is not None and len(self.label) != self.c_dim:
+            raise ValueError(f"label has {len(self.label)} numbers; this generator's labels have c_dim = {self.c_dim}")
+        return self
+
+
+class GeneratorConfig(ConditionalConfig):
+    """Architecture of a generator."""
+
     mapping_kwargs: MappingConfig = MappingConfig()
     synthesis_kwargs: SynthesisConfig = SynthesisConfig()
-    label: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self.synthesis_kwargs.check_channels(self.img_resolution)
-        if self.label is not None and len(self.label) != self.c_dim:
-            raise ValueError(f"label has {len(self.label)} numbers; this generator's labels have c_dim = {self.c_dim}")
         return self
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from latentlab.errors import CheckpointError
-from latentlab.stylegan2.config import Clamp, Resolution, Settings
+from latentlab.stylegan2.config import Clamp, ConditionalConfig, Settings
 
 
 class MappingConfig(Settings):
@@ -17,18 +17,12 @@ class MappingConfig(Settings):
     w_avg_beta: float | None = Field(0.998, ge=0, le=1)
 
 
-class GeneratorConfig(Settings):
+class GeneratorConfig(ConditionalConfig):
     """Architecture of a generator; the defaults are those of configuration T.
 
-    Configuration R has conv_kernel 1, use_radial_filters, and twice the channel_base and channel_max. `label` is not
-    among the official settings: it is what a conditional generator shows where no labels are given, c_dim numbers.
+    Configuration R has conv_kernel 1, use_radial_filters, and twice the channel_base and channel_max.
     """
 
-    z_dim: int = Field(512, ge=1)
-    c_dim: int = Field(0, ge=0)
-    w_dim: int = Field(512, ge=1)
-    img_resolution: Resolution
-    img_channels: int = Field(3, ge=1)
     mapping_kwargs: MappingConfig = MappingConfig()
     channel_base: int = Field(32768, ge=1)  # feature maps are this over twice the cutoff, up to channel_max
     channel_max: int = Field(512, ge=1)
@@ -41,7 +35,6 @@ class GeneratorConfig(Settings):
     conv_clamp: Clamp | None = 256  # activations are clamped to +- this
     num_fp16_res: int = Field(4, ge=0)  # without effect: everything is float32
     magnitude_ema_beta: float = Field(0.999, ge=0, le=1)  # of training
-    label: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -52,8 +45,6 @@ class GeneratorConfig(Settings):
                 f"channel_base {self.channel_base} leaves no feature map at {self.img_resolution} pixels: it must be "
                 f"at least {self.img_resolution}"
             )
-        if self.label is not None and len(self.label) != self.c_dim:
-            raise ValueError(f"label has {len(self.label)} numbers; this generator's labels have c_dim = {self.c_dim}")
         return self
 
     @property
