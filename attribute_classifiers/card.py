@@ -8,9 +8,10 @@ import numpy as np
 
 from attribute_classifiers.confusion import describe_confusion
 from attribute_classifiers.network import AttributeClassifiers, read_card, read_training
+from attribute_classifiers.presets import ClassifierShape
 from attribute_classifiers.scoring import MEASURES, RESAMPLES, score, score_attributes
 
-SCHEMA_VERSION = 2  # 1, which says nothing of its version, had no intervals, no log loss and no confusion
+SCHEMA_VERSION = 3  # 2 could not be without measures; 1, which does not say so, had no intervals nor confusion
 Sort = Literal["name", "share", "accuracy", "balanced_accuracy", "auc", "log_loss", "calibration_error", "temperature"]
 Origin = Literal["held out", "other data", "training data", "perhaps training data"]
 """Images that classifiers are measured on: held out from their training, of other data, or ones that they have seen."""
@@ -84,6 +85,36 @@ def make_card(
         "mean": mean,
         "attributes": attributes,
         "confusion": describe_confusion(logits, labels, names, seed=seed),
+    }
+
+
+def unmeasured_card(
+    name: str, shape: ClassifierShape, *, trained_on: dict[str, Any], source: dict[str, Any]
+) -> dict[str, Any]:
+    """The card of classifiers that were trained elsewhere and not measured: every measure is null.
+
+    Args:
+        name: The folder's.
+        shape: What the classifiers are.
+        trained_on: What is known of their training data, in the form of `Dataset.describe()`.
+        source: Where they come from.
+    """
+    unknown: dict[str, Any] = dict.fromkeys(MEASURES) | {"ci95": dict.fromkeys(MEASURES)}
+    row = {"share": None, **unknown, "weak": None, "uncertain": None, "temperature": 1.0, "uncalibrated": None}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "trunk": shape.trunk,
+        "dataset": None,
+        **asdict(Training(trained_on, None, None)),
+        "num_measured": 0,
+        "measured_on": None,
+        "bootstrap": None,
+        "mean_balanced_accuracy": None,
+        "mean": unknown,
+        "attributes": [{"name": attribute, **row} for attribute in shape.attributes],
+        "confusion": None,
+        "source": source,
     }
 
 

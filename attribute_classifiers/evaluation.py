@@ -10,7 +10,8 @@ from torch import Tensor
 
 from attribute_classifiers.calibration import fit_temperatures
 from attribute_classifiers.card import Origin, Training, make_card
-from attribute_classifiers.network import AttributeClassifiers, read_config, read_training
+from attribute_classifiers.network import AttributeClassifiers, imported, read_config, read_training
+from attribute_classifiers.presets import ClassifierConfig
 from attribute_classifiers.split import split_images
 from latentlab.blocks import block_rows, mapped
 from latentlab.data import Dataset
@@ -153,6 +154,13 @@ def choose_images(folder: Path, dataset: Dataset, *, everything: bool = False) -
     """
     trained_on, seed = read_training(folder)
     every, name = np.arange(len(dataset)), folder.name
+    if imported(folder) and dataset.filter != "drawn":  # embedded faces are nobody else's
+        note = (
+            f"'{name}' was trained elsewhere on {trained_on['name']}, and which images it saw is not known: if any of "
+        )
+        return Chosen(
+            every, "perhaps training data", note + f"{dataset.name} are among them, the numbers are too good."
+        )
     if trained_on.get("fingerprint") != dataset.fingerprint:
         drawn = trained_on.get("filter") == dataset.filter == "drawn"  # embedded faces, perhaps more or fewer of them
         if not drawn and trained_on.get("name") != dataset.name:
@@ -162,7 +170,9 @@ def choose_images(folder: Path, dataset: Dataset, *, everything: bool = False) -
     if seed is None:
         note = f"'{name}' was trained on these images, and does not say which it held out: the numbers are too good."
         return Chosen(every, "training data", note)
-    split = split_images(len(dataset), read_config(folder)[0].training.held_out, seed)
+    config, _ = read_config(folder)
+    assert isinstance(config, ClassifierConfig)
+    split = split_images(len(dataset), config.training.held_out, seed)
     if everything:
         count = len(split.train) + len(split.calibration)
         note = (

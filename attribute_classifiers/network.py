@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from attribute_classifiers.presets import ClassifierConfig
+from attribute_classifiers.presets import ClassifierConfig, ClassifierShape
 from latentlab.checkpoint import write_tensors
 from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import atomic_folder, file_sha256
@@ -23,10 +23,11 @@ from latentlab.images import box_resize
 from latentlab.networks import Discriminator
 from latentlab.randomness import derive_seed
 
-SCHEMA_VERSION = 2  # 1 had neither temperatures nor the seed
-READABLE = (1, SCHEMA_VERSION)
+SCHEMA_VERSION = 3  # 2 could not lack `training`; 1 had neither temperatures nor the seed
+READABLE = (1, 2, SCHEMA_VERSION)
 ROOT = Path("classifiers")
 WEIGHTS, CONFIG, CARD = "classifiers.safetensors", "config.json", "card.json"
+PICKLES = (".pkl", ".pickle")
 
 
 class AttributeClassifiers(nn.Module):
@@ -44,7 +45,7 @@ class AttributeClassifiers(nn.Module):
     temperature: Tensor
     thread_safe = True  # several threads may call it at once
 
-    def __init__(self, config: ClassifierConfig, *, name: str = "", sha256: str = "") -> None:
+    def __init__(self, config: ClassifierShape, *, name: str = "", sha256: str = "") -> None:
         super().__init__()
         self.config, self.name, self.sha256 = config, name, sha256
         with torch.random.fork_rng(devices=[]):  # leaves the global generator as it was
@@ -89,7 +90,7 @@ def initialise(classifiers: AttributeClassifiers, seed: int) -> AttributeClassif
     return classifiers
 
 
-def new_network(config: ClassifierConfig, seed: int, number: int) -> Discriminator:
+def new_network(config: ClassifierShape, seed: int, number: int) -> Discriminator:
     """One of the networks, with the initial weights that `initialise` gives it."""
     with torch.random.fork_rng(devices=[]):
         network = Discriminator(config.network)
@@ -129,16 +130,24 @@ def save_classifiers(
     """
     with atomic_folder(folder) as temporary:
         write_tensors({key: value.contiguous() for key, value in classifiers.state_dict().items()}, temporary / WEIGHTS)
-        config = {
-            "schema_version": SCHEMA_VERSION,
-            **classifiers.config.model_dump(mode="json"),
-            "dataset": dataset,
-            "seed": seed,
-            "weights_sha256": file_sha256(temporary / WEIGHTS),
-        }
-        _write_json(temporary / CONFIG, config)
-        _write_json(temporary / CARD, card)
+        write_records(temporary, classifiers.config, dataset=dataset, card=card, seed=seed)
     return Path(folder)
+
+
+def write_records(
+    folder: Path, shape: ClassifierShape, *, dataset: dict[str, Any], card: dict[str, Any], seed: int | None
+) -> None:
+    """Write config.json and card.json beside the weights; `training` is null of networks trained elsewhere."""
+    config = {
+        "schema_version": SCHEMA_VERSION,
+        "training": None,
+        **shape.model_dump(mode="json"),
+        "dataset": dataset,
+        "seed": seed,
+        "weights_sha256": file_sha256(folder / WEIGHTS),
+    }
+    _write_json(folder / CONFIG, config)
+    _write_json(folder / CARD, card)
 
 
 def load_classifiers(name: Path | str, *, device: str | torch.device = "cpu") -> AttributeClassifiers:
@@ -154,14 +163,22 @@ def load_classifiers(name: Path | str, *, device: str | torch.device = "cpu") ->
         raise CheckpointError(
             f"{folder / WEIGHTS} is damaged: its SHA-256 is not the one in {CONFIG}. Copy it again or train again."
         )
-    classifiers = AttributeClassifiers(config, name=folder.name, sha256=sha256)
+    with torch.device("meta"):  # forty networks take gigabytes: what would be overwritten is not made
+        classifiers = AttributeClassifiers(config, name=folder.name, sha256=sha256)
+    state = {"temperature": torch.ones(len(config.attributes), device=device)}  # schema 1 has none
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        state |= {name: _placed(file.get_tensor(name), device) for name in file.keys()}  # noqa: SIM118
     try:
-        uncalibrated = {"temperature": torch.ones(len(config.attributes))}  # schema 1
-        classifiers.load_state_dict(uncalibrated | load_file(folder / WEIGHTS))
+        classifiers.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / WEIGHTS} does not fit {CONFIG}: {error}") from error
-    classifiers.to(memory_format=torch.channels_last)  # in which convolutions are fastest
-    return classifiers.to(device).eval().requires_grad_(False)
+    return classifiers.eval().requires_grad_(False)
+
+
+def _placed(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """A copy on a device, of convolutions in the layout in which they are fastest."""
+    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+    return tensor.to(device, torch.float32, copy=True, memory_format=layout)
 
 
 def find_classifiers(name: Path | str) -> Path:
@@ -170,6 +187,10 @@ def find_classifiers(name: Path | str) -> Path:
     Raises:
         UnknownNetworkError: there is none; the message lists what there is.
     """
+    if Path(name).is_file():
+        remedy = f"`latentlab classifiers import {name} ... --out FOLDER` makes classifiers of official files"
+        remedy = remedy if is_official_file(name) else "name the folder"
+        raise UnknownNetworkError(f"{name} is a file, and classifiers are a folder: {remedy}.")
     candidates = [folder for folder in (Path(name), ROOT / name) if folder.is_dir()]
     candidates.sort(key=lambda folder: not (folder / CONFIG).is_file())  # those that hold classifiers first
     if candidates:
@@ -179,6 +200,11 @@ def find_classifiers(name: Path | str) -> Path:
     raise UnknownNetworkError(
         f"no classifiers called '{name}': {listed}. `latentlab classifiers train` makes new ones."
     )
+
+
+def is_official_file(name: Path | str) -> bool:
+    """Whether a name ends as those of official network files do."""
+    return Path(name).suffix.lower() in PICKLES
 
 
 def newest_classifiers() -> Path:
@@ -207,23 +233,28 @@ def read_card(folder: Path | str) -> dict[str, Any]:
     return card
 
 
-def read_config(folder: Path) -> tuple[ClassifierConfig, str]:
-    """Settings and weights hash from a classifier folder's config.json.
+def read_config(folder: Path) -> tuple[ClassifierShape, str]:
+    """Settings and weights hash from a classifier folder's config.json; a ClassifierConfig if they were trained here.
 
     Raises:
         CheckpointError: a file is missing, or config.json is not one.
     """
     missing = [name for name in (WEIGHTS, CONFIG, CARD) if not (folder / name).is_file()]
     if missing:
-        raise CheckpointError(f"{folder} is no classifier folder: it lacks {', '.join(missing)}.")
+        official = any(map(is_official_file, folder.iterdir())) if folder.is_dir() else False
+        remedy = (
+            f" `latentlab classifiers import {folder} --out FOLDER` makes one of official files." if official else ""
+        )
+        raise CheckpointError(f"{folder} is no classifier folder: it lacks {', '.join(missing)}.{remedy}")
     path = folder / CONFIG
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema_version"] not in READABLE:
-            known = " and ".join(map(str, READABLE))
+            known = f"{READABLE[0]} to {READABLE[-1]}"
             raise CheckpointError(f"{path}: schema version {content['schema_version']}; known are {known}.")
-        fields = {key: content[key] for key in ClassifierConfig.model_fields}
-        return ClassifierConfig.model_validate(fields), str(content["weights_sha256"])
+        kind = ClassifierShape if content["training"] is None else ClassifierConfig
+        fields = {key: content[key] for key in kind.model_fields}
+        return kind.model_validate(fields), str(content["weights_sha256"])
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is no classifiers' settings file: {error}") from error
 
@@ -237,6 +268,15 @@ def read_training(folder: Path) -> tuple[dict[str, Any], int | None]:
     read_config(folder)
     content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     return content.get("dataset") or {}, content.get("seed")
+
+
+def imported(folder: Path) -> bool:
+    """Whether classifiers were trained elsewhere, so that nothing says with which images.
+
+    Raises:
+        CheckpointError: a file is missing, or config.json is not one.
+    """
+    return not isinstance(read_config(folder)[0], ClassifierConfig)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

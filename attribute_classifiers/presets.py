@@ -33,8 +33,8 @@ class TrainingConfig(BaseModel):
         return -(-self.num_images // self.batch_size)
 
 
-class ClassifierConfig(BaseModel):
-    """Attribute classifiers: one network per attribute, or one network with an output per attribute.
+class ClassifierShape(BaseModel):
+    """What attribute classifiers are: one network per attribute, or one network with an output per attribute.
 
     `network.num_outputs` follows from the trunk and the attributes; minibatch standard deviation is off, because
     an image's logits must not depend on its neighbours.
@@ -44,7 +44,6 @@ class ClassifierConfig(BaseModel):
     trunk: Trunk
     attributes: tuple[str, ...] = Field(CELEBA_ATTRIBUTES, min_length=1)
     network: DiscriminatorConfig
-    training: TrainingConfig
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +71,12 @@ class ClassifierConfig(BaseModel):
     def num_networks(self) -> int:
         """1 with a shared trunk, else one per attribute."""
         return 1 if self.trunk == "shared" else len(self.attributes)
+
+
+class ClassifierConfig(ClassifierShape):
+    """What attribute classifiers are, and how they are trained."""
+
+    training: TrainingConfig
 
 
 PRESETS: dict[str, ClassifierConfig] = {

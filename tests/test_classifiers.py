@@ -258,7 +258,7 @@ def test_damaged_folders_are_refused_with_what_is_wrong(saved: Path) -> None:
     ("change", "message"),
     [
         ({"trunk": "both"}, "'shared' or 'separate'"),
-        ({"schema_version": 7}, "schema version 7; known are 1 and 2"),
+        ({"schema_version": 7}, "schema version 7; known are 1 to 3"),
         ({"attributes": ["Red"]}, "num_outputs 1, not 2"),
     ],
 )

@@ -17,8 +17,8 @@ from latentlab.errors import UsageError
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
-    ["networks", "check"], ["networks", "inspect"], ["networks", "convert"],
-    ["classifiers", "train"], ["classifiers", "evaluate"], ["classifiers", "card"], ["sample"],
+    ["networks", "check"], ["networks", "inspect"], ["networks", "convert"], ["classifiers", "train"],
+    ["classifiers", "evaluate"], ["classifiers", "import"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
     ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["report"],
     ["weights", "list"], ["weights", "fetch"], ["weights", "check"],

@@ -104,7 +104,7 @@ def test_training_calibrates_on_images_that_are_not_measured(folder: Path) -> No
 def test_the_card_has_what_it_promises(folder: Path) -> None:
     card = read_card(folder)
     assert (card["schema_version"], card["num_train"], card["num_calibration"], card["num_measured"]) == (
-        2, 540, 30, 30,
+        3, 540, 30, 30,
     )  # fmt: skip
     assert card["bootstrap"] == {"resamples": 1000, "seed": 3}
     assert card["mean_balanced_accuracy"] == card["mean"]["balanced_accuracy"]

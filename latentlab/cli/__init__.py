@@ -63,7 +63,8 @@ AFTER_INTERRUPT = {
     "fid": "; images that were kept are not made again by the same command",
     "sample": "; finished rows are kept, and the same command goes on from there",
     "train": "; the same command with --resume goes on from the newest snapshot",
-    "classifiers": "; a training goes on from where it was last saved by the same command with --resume",
+    "classifiers": "; a training goes on from where it was last saved by the same command with --resume, an import "
+    "left nothing",
 }
 
 

@@ -11,6 +11,7 @@ from latentlab.files import atomic_file
 
 if TYPE_CHECKING:
     from attribute_classifiers.card import Sort
+    from attribute_classifiers.importing import Imported
     from attribute_classifiers.network import AttributeClassifiers
     from latentlab.data import Dataset
 
@@ -49,8 +50,9 @@ def print_card(card: dict[str, Any], sort: "Sort" = "balanced_accuracy") -> None
     print_table(["attribute", *(COLUMNS[name] for name in shown), ""], cells)
     _print(_origin(card))
     _print(_means(card))
-    _print_doubtful(rows)
-    if "confusion" in card:
+    if card.get("num_measured") != 0:
+        _print_doubtful(rows)
+    if card.get("confusion"):
         _print_confusion(card["confusion"]["strongest"])
 
 
@@ -67,6 +69,16 @@ def say_left_out(classifiers: "AttributeClassifiers", dataset: "Dataset", common
         left_out = [name for name in names if name not in common]
         if left_out:
             say(f"left out, because only {owner} has them: {', '.join(left_out)}")
+
+
+def say_imported(imported: "Imported") -> None:
+    """What a folder of imported classifiers holds and lacks, and how to find out what they are worth."""
+    count, folder = len(imported.attributes), imported.folder
+    networks = "1 classifier" if count == 1 else f"{count} classifiers"
+    say(f"imported {networks} into {folder}: {', '.join(imported.attributes)}")
+    if imported.missing:
+        say(f"without a file, and therefore missing: {', '.join(imported.missing)}")
+    say(f"how good they are is not known: `latentlab classifiers evaluate {folder} --data IMAGES` measures it")
 
 
 def _print(words: str) -> None:
@@ -93,6 +105,9 @@ def _marks(row: dict[str, Any]) -> str:
 def _origin(card: dict[str, Any]) -> str:
     """What was trained on what and measured on what."""
     trained_on, dataset = card.get("trained_on") or card["dataset"], card["dataset"]
+    if dataset is None:
+        words = f"{card['name']}: {card['trunk']} networks, trained elsewhere on {trained_on['name']}, imported"
+        return f"{words}; not measured: `latentlab classifiers evaluate {card['name']} --data IMAGES` does it."
     count = "" if card.get("num_train") is None else f"{card['num_train']:,} images of "
     calibrated = card.get("num_calibration")
     parts = [
@@ -113,6 +128,8 @@ def _means(card: dict[str, Any]) -> str:
         for name, words in MEANS.items()
         if mean.get(name) is not None
     ]
+    if card.get("num_measured") == 0:
+        return "No attribute has been measured."
     return f"Means: {', '.join(parts)}." if mean["balanced_accuracy"] is not None else "No attribute could be measured."
 
 

@@ -23,7 +23,7 @@ from latentlab.cli.options import (
 )
 from latentlab.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, measure, look at.")
+app = typer.Typer(no_args_is_help=True, help="Attribute classifiers: train, import, measure, look at.")
 
 
 Preset = Literal["quick", "small", "paper"]
@@ -40,6 +40,10 @@ Precision = Literal["float32", "bfloat16"]
 
 Sort = Literal["name", "share", "accuracy", "balanced_accuracy", "auc", "log_loss", "calibration_error", "temperature"]
 """Columns of a card; attribute_classifiers/card.py."""
+
+
+PositiveOutput = Literal["absent", "present"]
+"""What an official network's output above zero says; attribute_classifiers/importing.py."""
 
 
 @app.callback()
@@ -136,6 +140,34 @@ def train(
             )
         if crew.leads:
             print_card(read_card(folder))
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[
+        list[Path], typer.Argument(help="Such as celebahq-classifier-00-male.pkl, or a folder of such; any of the 40.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("classifiers/celebahq"),
+    positive_output: Annotated[
+        PositiveOutput, typer.Option(help="What an output above 0 of these networks says of its attribute.")
+    ] = "absent",
+) -> None:
+    """Make classifiers of the official ones for CelebA-HQ, TensorFlow files of one network each.
+
+    The files are read as data: nothing in them is executed. How good the networks are is not known until `evaluate`
+    measures them.
+
+    \b
+    Example:
+      latentlab classifiers import celebahq-classifier-*.pkl --out classifiers/celebahq
+    """
+    from attribute_classifiers.importing import import_classifiers
+    from latentlab.cli.cards import say_imported
+    from latentlab.cli.display import progress_bar
+
+    with progress_bar("Importing classifiers", "networks") as progress:
+        imported = import_classifiers(files, out, positive_output=positive_output, progress=progress)
+    say_imported(imported)
 
 
 def named(text: str) -> tuple[str, ...]:

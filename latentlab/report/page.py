@@ -66,7 +66,7 @@ def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, 
         warnings=rows.protocol_warnings(table),
         blocks=[_block(run, limits) for run in runs],
         quantile_heads=QUANTILES,
-        cards=[(card, sentences.trunk_sentence(card), sentences.weak_sentence(card)) for card in cards],
+        cards=[(card, sentences.trunk_sentence(card), _known(card)) for card in cards],
         published=published,
         orderings=orderings.by_claim(orderings.ordering_checks(runs)),
         cautions=sentences.unequal_training(runs),
@@ -76,6 +76,11 @@ def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, 
         disentanglement=tables,
         disentanglement_warnings=disentanglement.disentanglement_warnings(tables),
     )  # fmt: skip
+
+
+def _known(card: Mapping[str, Any]) -> str:
+    """What is known of how good classifiers are."""
+    return sentences.source_sentence(card) if sentences.unmeasured(card) else sentences.weak_sentence(card)
 
 
 def _environment() -> Environment:
@@ -94,6 +99,7 @@ def _environment() -> Environment:
         "percent": formatting.percent,
         "percent_interval": formatting.percent_interval,
         "card_images": sentences.card_images,
+        "unmeasured": sentences.unmeasured,
         "plain": formatting.plain,
         "with_code": _with_code,
         "attribute": formatting.attribute,

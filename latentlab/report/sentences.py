@@ -10,6 +10,7 @@ from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_SAMPLES
 from latentlab.report.rows import COLUMNS, AttributeRow
 from latentlab.results import HIGHER_IS_BETTER, METRICS, MetricResult
 
+PAPER_CLASSIFIERS = 40
 PAPER_DATASETS = ("ffhq", "celebahq", "celeba-hq", "celeba_hq")
 SHORT = {
     metric.format(space): f"{column} in {space.upper()}" for column, metric in COLUMNS.items() for space in ("z", "w")
@@ -167,7 +168,24 @@ def trunk_sentence(card: Mapping[str, Any]) -> str:
         )
     if not name.lower().startswith(PAPER_DATASETS):
         return f"Classifiers: {plain(card.get('name'))}, trained on {name} in place of CelebA-HQ."
+    if card.get("source") and len(card["attributes"]) < PAPER_CLASSIFIERS:
+        return f"Classifiers: {plain(card.get('name'))}, {len(card['attributes'])} of the paper’s {PAPER_CLASSIFIERS}."
     return ""
+
+
+def unmeasured(card: Mapping[str, Any]) -> bool:
+    """Whether nobody has measured how good classifiers are: they were imported."""
+    return card.get("num_measured") == 0
+
+
+def source_sentence(card: Mapping[str, Any]) -> str:
+    """Where imported classifiers come from and what is not known of them."""
+    source = card.get("source") or {}
+    return (
+        f"Imported: {plain(source.get('kind'))}, {count(len(source.get('files', [])))} files, trained on "
+        f"{plain((card.get('trained_on') or {}).get('name'))} by their makers. How well they tell their attributes has "
+        "not been measured; `latentlab classifiers evaluate` measures it on labelled images."
+    )
 
 
 def card_images(card: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
 from latentlab.report.published import ARXIV, TABLE_4
 from latentlab.report.realism import Realism, few_images, realism
 from latentlab.report.rows import AttributeRow, Row, attribute_rows, entropy, main_rows, partial_score
+from latentlab.report.sentences import source_sentence, unmeasured
 from latentlab.results import METRICS, MetricResult, is_image_distance
 
 
@@ -201,7 +202,8 @@ def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping
         words = f"Higher is better; not in the paper; {table.over}. Useless: against the factors of other samples."
         parts += [f"## {_plain_cell(name)}", words, to_markdown(disentanglement_table(table))]
     for card in cards:
-        parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", to_markdown(card_table(card))]
+        told = _plain_cell(source_sentence(card)) if unmeasured(card) else to_markdown(card_table(card))
+        parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", told]
     for run in runs:
         for protocol in protocol_tables(run):
             title = f"{run.name}: {protocol.title}"
