@@ -133,13 +133,15 @@ def try_writing(path: Path | str) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
-def refuse_existing(path: Path | str) -> None:
-    """Raise OutputExistsError if `path` is taken (an empty folder counts as free)."""
+def refuse_existing(path: Path | str, *, option: str = "--out") -> None:
+    """Raise OutputExistsError if `path`, which `option` names, is taken (an empty folder counts as free)."""
     path = Path(path)
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():
-        raise OutputExistsError(f"{path} exists already and was left as it is: name another --out or remove it first.")
+        raise OutputExistsError(
+            f"{path} exists already and was left as it is: name another {option} or remove it first."
+        )
 
 
 def unfit_names(names: Sequence[str]) -> list[str]:

@@ -203,5 +203,5 @@ def test_broken_distances_are_named():
         lengths(distance=Random())
     with pytest.raises(DataError, match="distance of pair 1 is nan"):
         lengths(distance=Half())
-    with pytest.raises(DataError, match="images may hold NaN"):
+    with pytest.raises(DataError, match="images or the distance's weights may hold NaN"):
         lengths(FakeGenerator(scale=float("nan")))

@@ -121,6 +121,9 @@ def test_weights_are_found_in_the_cache_and_missing_ones_named(tmp_path, trunk, 
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    with pytest.raises(WeightsError, match=r"there is no folder .*empty; it should hold vgg16-397923af\.pth"):
+        lpips_distance("vgg", weights_dir=tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(WeightsError, match=r"vgg16-397923af.pth.*no network.*--weights-dir"):
         lpips_distance("vgg", weights_dir=tmp_path / "empty")
     (tmp_path / "checkpoints").mkdir()

@@ -408,7 +408,9 @@ def test_substitutes_are_named_and_the_papers_own_are_not(runs: list[ReportRun],
     for words in ("faces32", "lpips-squeeze", "one shared network with 40 outputs", "32 pixels wide", "20,000"):
         assert words in text
     config = {**runs[0].config, "dataset": {"name": "ffhq"}}
-    exact = changed(ppl("ppl_wfull", 200.0, num_samples=100_000), distance={"name": "lpips-vgg"}, image_size=256)
+    exact = changed(
+        ppl("ppl_wfull", 200.0, num_samples=100_000), distance={"name": "lpips-vgg"}, image_size=256, crop="face"
+    )
     separate = {**card, "trunk": "separate", "dataset": {"name": "CelebA-HQ"}}
     assert substitutes([with_results(dataclasses.replace(runs[0], config=config), exact)], [separate]) == []
 

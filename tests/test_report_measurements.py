@@ -16,6 +16,8 @@ from latentlab.results import MetricResult, NetworkName
 
 PUBLISHED = {
     "name": "stylegan",
+    "method": "finite differences",
+    "precision": "float32",
     "crop": "face",
     "noise": "random, shared by a pair",
     "distance": {"name": "lpips-vgg", "sha256": "c0ffee" * 8},
@@ -66,6 +68,8 @@ def test_the_most_pairs_are_shown_and_of_as_many_the_newest(run: ReportRun) -> N
         {"distance": {"name": "lpips-alex", "sha256": "1"}},
         {"epsilon": 1e-3},
         {"noise": "none"},
+        {"method": "tangent"},
+        {"method": "tangent", "precision": "bfloat16"},
         {"quantize": "256 levels"},
         {"upsample": 64},
     ],
@@ -121,9 +125,19 @@ def test_distances_to_other_images_are_not_compared(run: ReportRun) -> None:
     assert (warning.column, list(warning.fields)) == ("fid50k", ["real.fingerprint"])
 
 
+def test_the_most_real_images_are_shown_and_others_are_further_measurements(run: ReportRun) -> None:
+    many = fid("fd_classifiers5k", 10.0)
+    few = changed(many, real={**many.protocol["real"], "num_images": 500})
+    both = with_results(run, many, few)
+    assert both.shown["fd_classifiers5k"] is many
+    (further,) = further_measurements([both])
+    assert (further.result, further.differences) == (few, ["real.num_images: 500"])
+
+
 def test_few_images_are_called_so_for_fid_alone() -> None:
     assert few_images(fid("fid2047", 10.0, num_samples=2047))
     assert not few_images(fid("fid2048", 10.0, num_samples=2048))
+    assert few_images(fid("fd_custom-inception60", 10.0, num_samples=60))
     assert not few_images(fid("kid100", 10.0, num_samples=100))
     few_real = fid("fid50k", 10.0)
     assert few_images(changed(few_real, real={**few_real.protocol["real"], "num_images": 500}))

@@ -13,7 +13,7 @@ from processes import finish, start
 from test_fid import Colours, dataset
 
 from latentlab.distributed import Team
-from latentlab.errors import LatentLabWarning
+from latentlab.errors import DataError, LatentLabWarning
 from latentlab.metrics.fid import distance_results
 from latentlab.metrics.path_length import PathSettings, perceptual_path_lengths
 from latentlab.unfinished import Unfinished, until_written
@@ -126,6 +126,46 @@ def test_fewer_pairs_than_were_kept_are_their_beginning(tmp_path):
     again = Interrupted()
     assert values(lengths(target, again, num_samples=100)) == values(undisturbed)
     assert again.pairs == 0
+
+
+def test_more_pairs_than_before_go_on_with_whole_batches(tmp_path, monkeypatch):
+    """A measurement of another number of pairs that was ended after its last pair, before its results."""
+
+    def ended(*_, **__):
+        raise KeyboardInterrupt
+
+    target = tmp_path / "results.jsonl"
+    undisturbed = lengths(tmp_path / "other" / "results.jsonl", Interrupted(), num_samples=1100)
+    with monkeypatch.context() as patch:
+        patch.setattr("latentlab.metrics.path_length.measuring._result", ended)
+        for number in (301, 703):
+            with pytest.raises(KeyboardInterrupt):
+                lengths(target, Interrupted(), num_samples=number)
+    again = Interrupted()
+    assert values(lengths(target, again, num_samples=1100)) == values(undisturbed)
+    assert again.pairs <= 2 * (1100 - 696) + 8
+
+
+def test_where_a_measurement_ends_does_not_depend_on_what_was_kept(tmp_path):
+    how = {"until_ci": 0.05, "num_samples": 50_000}
+    undisturbed = lengths(tmp_path / "other" / "results.jsonl", Interrupted(), **how)
+    number = undisturbed[0].num_samples
+    with pytest.raises(KeyboardInterrupt):  # of a fixed number of pairs, larger
+        lengths(tmp_path / "results.jsonl", Interrupted(after=2 * (number + 500)), num_samples=2 * number)
+    again = Interrupted()
+    assert values(lengths(tmp_path / "results.jsonl", again, **how)) == values(undisturbed)
+    assert again.pairs < number
+
+
+def test_a_distance_is_tried_on_equal_images_by_those_who_go_on_too(tmp_path):
+    class Broken(Interrupted):
+        def __call__(self, first, second):
+            return super().__call__(first, second) + 1
+
+    with pytest.raises(KeyboardInterrupt):
+        lengths(tmp_path / "results.jsonl", Interrupted(after=1600))
+    with pytest.raises(DataError, match="between equal images"):
+        lengths(tmp_path / "results.jsonl", Broken())
 
 
 def test_features_of_generated_images_are_kept(tmp_path, monkeypatch):

@@ -45,18 +45,19 @@ def check_outputs(
             raise UsageError(f"{option} and {other} both name {path}: one would overwrite the other.")
         if path.resolve() in second.resolve().parents or second.resolve() in path.resolve().parents:
             raise UsageError(f"{option} {path} and {other} {second}: neither may lie in the other.")
-    for path in filter(None, files.values()):
-        check_free(path, overwrite=overwrite)
+    for option, file in files.items():
+        if file is not None:
+            check_free(file, option=option, overwrite=overwrite)
 
 
-def check_free(path: Path, *, overwrite: bool = False) -> None:
+def check_free(path: Path, *, option: str = "--out", overwrite: bool = False) -> None:
     """A file's place must be free, or with `overwrite` that of a file.
 
     Raises:
         OutputExistsError: It is not.
     """
     if not overwrite:
-        refuse_existing(path)
+        refuse_existing(path, option=option)
     if path.is_dir():
         raise OutputExistsError(f"{path} is a folder: name a file.")
 

@@ -207,6 +207,8 @@ def _print(measured: "list[MetricResult]", many: "list[PathSettings]") -> None:
         if result.details.get("until_ci_met") is False:
             print(f"  its interval is wider than --until-ci {result.details['until_ci']:.3g} asks: take more pairs")
     result, settings = measured[0], many[0]
+    if settings.quantize:
+        print("  rounded to 256 levels: at so small a step, most of it is rounding and not the image's change")
     if result.num_samples < FEWEST:
         print(
             f"  of {result.num_samples:,} pairs, intervals say little: below {FEWEST:,}, fewer than ten are outliers "

@@ -72,9 +72,12 @@ def check(
     Example:
       latentlab weights check
     """
+    from latentlab.errors import UsageError
     from latentlab.files import file_sha256
     from latentlab.weights import find_weights
 
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--folder {folder}: there is no such folder.")
     wrong = False
     for weights in _named(name):
         path = find_weights(weights, folder)

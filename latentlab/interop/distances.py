@@ -9,7 +9,7 @@ from torch import Tensor
 from latentlab.errors import UsageError
 from latentlab.interop.factories import FAILURES, failure, find, make, moved
 from latentlab.interop.generator_checks import training_problem
-from latentlab.interop.identity import content_sha256, device_of, modules_in
+from latentlab.interop.identity import combined_sha256, content_sha256, device_of, modules_in, source_sha256
 
 _NAMELESS = "distance"
 PROBED_SIZE = 64
@@ -67,8 +67,8 @@ def wrap_distance(
             differences (a square: d(x, x + e v) falls by 4 when e is halved). With a method `speed(images, directions,
             *, precision)` (`latentlab.perceptual.Distance`) it serves the tangent method, too.
         name: For protocols; the function's or class's name if left out.
-        sha256: What tells it from others; the hash of all parameters and buffers that it holds if left out, or of its
-            source file if it holds none.
+        sha256: What tells it from others; a hash of all parameters and buffers that it holds, and of the file that
+            defines it, if left out.
         min_size: Smallest width of images it takes.
         channels: Of the images it is tried on.
         device: Where it computes; where its first parameter is if left out.
@@ -80,7 +80,7 @@ def wrap_distance(
     if not callable(function):
         raise UsageError(f"wrap_distance: {type(function).__name__} given; expected a function or module.")
     name = name or str(getattr(function, "__name__", type(function).__name__)).replace("<lambda>", _NAMELESS)
-    sha256 = sha256 or content_sha256(function, source=function)
+    sha256 = sha256 or combined_sha256(content_sha256(function, source=function), source_sha256(function))
     distance = WrappedDistance(function, name=name, sha256=sha256, min_size=min_size)
     _check(distance, channels=channels, device=torch.device(device or device_of(function)))
     return distance
@@ -93,13 +93,15 @@ def load_user_distance(spec: str, *, device: torch.device | str = "cpu", channel
         UsageError: The factory fails, or what it returns is no distance (`wrap_distance`).
     """
     made = moved(make(spec), spec, torch.device(device))
+    source = source_sha256(find(spec))  # weights do not tell what is done with them
     if isinstance(made, WrappedDistance):
         made.name = spec if made.name == _NAMELESS else made.name
+        made.sha256 = combined_sha256(made.sha256, source)
         return made
     return wrap_distance(
         made,
         name=str(getattr(made, "name", None) or spec),
-        sha256=getattr(made, "sha256", None) or content_sha256(made, source=find(spec)),
+        sha256=getattr(made, "sha256", None) or combined_sha256(content_sha256(made, source=find(spec)), source),
         min_size=int(getattr(made, "min_size", 1)),
         channels=channels,
         device=device,

@@ -135,7 +135,7 @@ def distance_results(
         num_generated=num_generated,
         num_real=len(shuffled),
         dimensions=fakes.shape[1],
-        all_real=len(shuffled) == len(dataset),
+        asked_real=None if num_real == len(dataset) else num_real,
     )
     return results, words
 

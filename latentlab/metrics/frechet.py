@@ -118,10 +118,12 @@ def short_number(count: int) -> str:
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
 
 
-def in_words(name: str, *, num_generated: int, num_real: int, dimensions: int, all_real: bool = True) -> list[str]:
+def in_words(
+    name: str, *, num_generated: int, num_real: int, dimensions: int, asked_real: int | None = None
+) -> list[str]:
     """What must be said of a Fréchet distance over these numbers of images and features, in sentences.
 
-    `all_real`: whether the real images are all there are.
+    `asked_real`: how many real images were asked for; all there are if left out.
     """
     found = []
     if min(num_generated, num_real) < dimensions:
@@ -130,8 +132,10 @@ def in_words(name: str, *, num_generated: int, num_real: int, dimensions: int, a
             f"than {dimensions:,} images the distance comes out far too large. It may serve to compare snapshots of "
             "one run, nothing else."
         )
-    if num_real < num_generated and all_real:
-        found.append(f"{name}: {num_generated:,} generated images against all {num_real:,} real ones.")
+    missing = asked_real is not None and num_real < asked_real
+    if missing or (asked_real is None and num_real < num_generated):
+        asked = f"; {asked_real:,} were asked for" if missing else ""
+        found.append(f"{name}: {num_generated:,} generated images against all {num_real:,} real ones{asked}.")
     return found
 
 

@@ -64,6 +64,8 @@ def lpips_distance(
 
     weights = weights_named(TRUNKS[net])
     folder = None if weights_dir is None else Path(weights_dir)
+    if folder is not None and not folder.exists():
+        raise WeightsError(f"there is no folder {folder}; it should hold {weights.file}, for {weights.needed_for}.")
     path = find_weights(weights, folder) or fetch_weights(weights, () if folder is None else (folder,))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # lpips still uses torchvision's deprecated `pretrained`

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from latentlab.report.comparison import differing_fields
 from latentlab.report.inputs import ReportRun
-from latentlab.results import METRICS, MetricResult
+from latentlab.results import METRICS, MetricResult, is_image_distance
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Further:
 
 
 def further_measurements(runs: Sequence[ReportRun]) -> list[Further]:
-    """Path lengths and separabilities of the network that is shown, measured by other settings than those shown."""
+    """Numbers of the network that is shown, measured by other settings than those shown; disentanglement apart."""
     found = []
     for run in runs:
         chosen = run.shown
-        for metric in METRICS:
+        for metric in (*METRICS, *sorted(filter(is_image_distance, chosen))):
             newest = {
                 repr(sorted(result.protocol.items())): result for result in run.results if result.metric == metric
             }

@@ -13,7 +13,7 @@ import numpy as np
 from latentlab.errors import DataError
 from latentlab.report.formatting import flatten
 from latentlab.report.published import PPL_PROTOCOL, PPL_WALKS
-from latentlab.results import MetricResult, read_results
+from latentlab.results import MetricResult, is_image_distance, read_results
 
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
@@ -119,17 +119,25 @@ def shown(results: Sequence[MetricResult]) -> dict[str, MetricResult]:
     """The result of each metric that tables show: of the network measured last, the nearest to the paper.
 
     Of path lengths, the one that departs from the paper's protocol in the fewest settings, of those the one of most
-    pairs, of those the newest; of other metrics, the newest.
+    pairs, of those the newest; of distances to real images, the one to the most, of those the newest; of other
+    metrics, the newest.
     """
     recency = {result.network.sha256: number for number, result in enumerate(results)}
     chosen: dict[str, tuple[tuple[int, int, int], MetricResult]] = {}
     for result in results:
-        is_length = result.metric.startswith("ppl")
-        merit = (-_departures(result), result.num_samples) if is_length else (0, 0)
-        rank = (recency[result.network.sha256], *merit)
+        rank = (recency[result.network.sha256], *_merit(result))
         if result.metric not in chosen or rank >= chosen[result.metric][0]:
             chosen[result.metric] = (rank, result)
     return {metric: result for metric, (_, result) in chosen.items()}
+
+
+def _merit(result: MetricResult) -> tuple[int, int]:
+    """What is shown first of several measurements of one network: the larger one."""
+    if result.metric.startswith("ppl"):
+        return -_departures(result), result.num_samples
+    real = result.protocol.get("real") if is_image_distance(result.metric) else None
+    number = real.get("num_images") if isinstance(real, dict) else None
+    return 0, number if isinstance(number, int) else 0
 
 
 def _departures(result: MetricResult) -> int:

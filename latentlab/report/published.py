@@ -18,6 +18,8 @@ PPL_PROTOCOL = {
     "crop": "face",
     "distance.name": "lpips-vgg",
     "noise": "random, shared by a pair",
+    "method": "finite differences",
+    "precision": "float32",
     "epsilon": 1e-4,
 }
 """What a path length's protocol says where it was measured as the paper's."""

@@ -50,7 +50,8 @@ def realism(runs: Sequence[ReportRun]) -> Realism | None:
 def few_images(result: MetricResult) -> str:
     """A word of caution where a Fréchet distance is of too few images for its number to mean much, else nothing."""
     fewest = min(result.num_samples, _num_real(result) or result.num_samples)
-    return "few images: far too large" if result.metric.startswith("fid") and fewest < FEWEST_FOR_FID else ""
+    inception = result.metric.startswith(("fid", "fd_custom-inception"))
+    return "few images: far too large" if inception and fewest < FEWEST_FOR_FID else ""
 
 
 def _warning(column: str, lines: Sequence[tuple[ReportRun, dict[str, MetricResult | None]]]) -> ProtocolWarning | None:

@@ -17,6 +17,15 @@ SHORT = {
 }
 """What metrics are called inside a sentence."""
 
+PPL_RULES = {
+    "name": ("Protocol of path lengths", "stylegan"),
+    "method": ("Path lengths by", "finite differences"),
+    "precision": ("Precision of path lengths", "float32"),
+    "crop": ("Crop of path lengths’ images", "face"),
+    "quantize": ("Rounding of path lengths’ images", "none"),
+}
+"""Protocol fields of path lengths: what they are called, and what they are in the paper."""
+
 PAPER_DISTANCES = ("lpips-vgg", "lpips-vgg16")
 MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab separability"}
 """The commands that write each kind of number."""
@@ -134,12 +143,24 @@ def substitutes(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -
         for name in names
         if name not in PAPER_DISTANCES
     ]
+    found += _other_rules([result for result in results if result.metric.startswith("ppl")])
     sizes = sorted({size for result in results if isinstance(size := result.protocol.get("image_size"), int)})
     if sizes and sizes[0] < PPL_IMAGE_SIZE:
         widths = listing([str(size) for size in sizes])
         found.append(f"Images that the distance sees: {widths} pixels wide, where the paper’s are {PPL_IMAGE_SIZE}.")
     found += [sentence for card in cards if (sentence := trunk_sentence(card))]
     return found + _fewer_samples(results)
+
+
+def _other_rules(lengths: Sequence[MetricResult]) -> list[str]:
+    """In what path lengths were measured otherwise than the paper's, their distance and size apart."""
+    found = []
+    for field, (what, paper) in PPL_RULES.items():
+        taken = [plain(result.protocol[field]) for result in lengths if field in result.protocol]
+        other = [value for value in dict.fromkeys(taken) if value != paper]
+        if other:
+            found.append(f"{what}: {listing(other)}, where the paper has {paper}.")
+    return found
 
 
 def _fewer_samples(results: Sequence[MetricResult]) -> list[str]:

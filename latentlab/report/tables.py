@@ -96,7 +96,7 @@ def further_table(further: Sequence[Further]) -> pd.DataFrame:
         [
             {
                 "generator": line.run.name,
-                "number": METRICS[line.result.metric],
+                "number": METRICS.get(line.result.metric, line.result.metric),
                 "value": _number(line.result),
                 "otherwise than above": "; ".join(line.differences),
             }

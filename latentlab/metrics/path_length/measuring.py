@@ -114,7 +114,7 @@ def perceptual_path_lengths(
         raise UsageError(f"until_ci is {until_ci}; it must be a share above 0 and below 1, such as 0.01 for 1 %.")
     kept = unfinished if unfinished is not None and draws is None else Unfinished()
     done = kept.begin("ppl", _decides(pairs, network), width=len(many))
-    found = _measured(pairs, done.T[:, :most], most=most, until_ci=until_ci, kept=kept, progress=progress)
+    found = _measured(pairs, done.T, most=most, until_ci=until_ci, bootstrap=bootstrap, kept=kept, progress=progress)
     results = [
         _result(generator, distance, settings, distances, network=network, bootstrap=bootstrap, until_ci=until_ci)
         for settings, distances in zip(many, found, strict=True)
@@ -145,25 +145,65 @@ def _decides(pairs: Pairs, network: NetworkName) -> dict[str, Any]:
 
 
 def _measured(
-    pairs: Pairs, found: np.ndarray, *, most: int, until_ci: float | None, kept: Unfinished, progress: Progress
+    pairs: Pairs,
+    found: np.ndarray,
+    *,
+    most: int,
+    until_ci: float | None,
+    bootstrap: int,
+    kept: Unfinished,
+    progress: Progress,
 ) -> np.ndarray:
-    """Distances [settings, n], `found` being the first of them: n = most, or as many as it takes."""
-    found = found[:, : found.shape[1] // pairs.size * pairs.size] if found.shape[1] < most else found
+    """Distances [settings, n], `found` being the first of them: n = most, or as many as it takes.
+
+    Where it is looked whether they suffice, and so n, does not depend on what was there already.
+    """
     if found.size:
         kept.found(found.shape[1], most, "pairs")
         progress(found.shape[1], most)
-    while found.shape[1] < most and not (until_ci is not None and enough(pairs.many, found, until_ci)):
-        count = found.shape[1]
-        goal = max(count + _STEP, int(count * GROWTH))
-        goal = min(-(-goal // pairs.size) * pairs.size, most)
+    count = 0
+    while count < most and not (until_ci is not None and _known(pairs.many, found[:, :count], until_ci, bootstrap)):
+        count = max(count + _STEP, int(count * GROWTH))
+        count = min(-(-count // pairs.size) * pairs.size, most)
+        done = found.shape[1]
+        if done >= count:
+            continue
 
-        def told(done: int, total: int, note: str = "", count: int = count) -> None:
-            progress(count + done, most, note)
-
-        made = pairs.lengths(slice(count, goal), progress=told)
-        kept.keep(made.T)
+        made = pairs.lengths(slice(done, count), progress=_after(done, most, progress))
+        kept.keep(made[:, : (count - done) // pairs.size * pairs.size].T)  # more pairs go on with whole batches
         found = np.concatenate([found, made], axis=1)
-    return found
+    return found[:, :count]
+
+
+def _after(before: int, most: int, progress: Progress) -> Progress:
+    """What tells of a part of a measurement as of the whole."""
+
+    def told(done: int, total: int, note: str = "") -> None:
+        progress(before + done, most, note)
+
+    return told
+
+
+def _known(many: Sequence[PathSettings], found: np.ndarray, until_ci: float, bootstrap: int) -> bool:
+    """Whether every mean is known to that share of itself by both intervals, the quick one and the result's."""
+    return enough(many, found, until_ci) and all(
+        _narrow(_interval(settings, distances, bootstrap), _mean(settings, distances), until_ci)
+        for settings, distances in zip(many, found, strict=True)
+    )
+
+
+def _mean(settings: PathSettings, distances: np.ndarray) -> float:
+    return trimmed_mean(distances, settings.rules.outliers)[0]
+
+
+def _interval(settings: PathSettings, distances: np.ndarray, bootstrap: int) -> tuple[float, float]:
+    return interval95(
+        trimmed_mean_replicates(distances, bootstrap, seed=settings.seed, outliers=settings.rules.outliers)
+    )
+
+
+def _narrow(ci95: tuple[float, float], value: float, until_ci: float) -> bool:
+    return (ci95[1] - ci95[0]) / 2 <= until_ci * value
 
 
 def enough(many: Sequence[PathSettings], found: np.ndarray, until_ci: float) -> bool:
@@ -187,7 +227,7 @@ def _result(
 ) -> MetricResult:
     outliers = settings.rules.outliers
     value, num_kept = trimmed_mean(distances, outliers)
-    replicates = trimmed_mean_replicates(distances, bootstrap, seed=settings.seed, outliers=outliers)
+    ci95 = _interval(settings, distances, bootstrap)
     size = view_size(generator.img_resolution, settings)
     details: dict[str, Any] = {
         "percentiles": [float(percentile) for percentile in np.percentile(distances, np.arange(101))],
@@ -196,11 +236,12 @@ def _result(
         "bootstrap": bootstrap,
     }
     if until_ci is not None:
-        details |= {"until_ci": until_ci, "until_ci_met": enough([settings], distances[None], until_ci)}
+        met = len(distances) >= FEWEST and _narrow(ci95, value, until_ci)
+        details |= {"until_ci": until_ci, "until_ci_met": met}
     return MetricResult(
         metric=settings.metric,
         value=value,
-        ci95=interval95(replicates),
+        ci95=ci95,
         num_samples=len(distances),
         seed=settings.seed,
         network=network,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -113,14 +114,17 @@ class Pairs:
             speed_of(distance)
         self.size = min(batch_size, _CPU_BATCH) if self._shared else batch_size
         random = many[0].noise_mode == "random"
+        self._first: int | None = None  # the row that begins the batch on which the distance is tried
         self.draws = draws or draws_of(generator, many[0].seed, noise=random)
 
     def lengths(self, rows: slice, *, progress: Progress = silent) -> np.ndarray:
         """Distances of some rows, float32 [settings, rows]; the first row begins a batch of `size`."""
         found = torch.zeros(len(self.many), rows.stop - rows.start, dtype=torch.float64)
-        batches, count = list(_batches(rows, self.size)), 0
+        batches, count = list(_batches(rows, self.size))[self.team.rank :: self.team.size], 0
+        if self._first is None and batches:
+            self._first = batches[0].start
         with self._arithmetic():  # of the whole process, so not for each thread to set
-            for batch, made in self._made(batches[self.team.rank :: self.team.size]):
+            for batch, made in self._made(batches):
                 found[:, batch.start - rows.start : batch.stop - rows.start] = made
                 count += (batch.stop - batch.start) * self.team.size
                 progress(min(count, rows.stop - rows.start), rows.stop - rows.start)
@@ -155,7 +159,7 @@ class Pairs:
                 t = paths.places(settings)
                 images = self._images(paths, settings, rows, [t, t + settings.epsilon])
                 before, after = (view(part, settings) for part in images)
-                if rows.start == 0:
+                if rows.start == self._first:
                     _check_zero(self.distance, before)
                 raw = self.distance(before, after).float() * (1 / settings.epsilon**2)
                 found.append(_checked(raw, rows))
@@ -167,7 +171,7 @@ class Pairs:
         with torch.no_grad():
             for settings in self.many:
                 seen, directions = images_and_directions(paths, settings, rows=rows)
-                if rows.start == 0:
+                if rows.start == self._first:
                     _check_zero(self.distance, seen)
                 found.append(_checked(speed_of(self.distance)(seen, directions, precision=settings.precision), rows))
         return torch.stack(found)
@@ -211,6 +215,9 @@ def check(generator: GeneratorLike, distance: Distance, settings: PathSettings) 
         normalised = "normalised " if normalizes_z(generator) else ""
         raise UsageError(f"this generator has no mapping network, so its W is only {normalised}Z: measure space z.")
     size = view_size(generator.img_resolution, settings)
+    plain = view_size(generator.img_resolution, replace(settings, upsample=None))
+    if settings.upsample is not None and settings.upsample <= plain:
+        raise UsageError(f"upsample is {settings.upsample}, and images are {plain} pixels wide already: leave it out.")
     if size < distance.min_size:
         cropped = f" after the face crop ({generator.img_resolution} before)" if settings.cropped else ""
         raise UsageError(
@@ -232,8 +239,8 @@ def _check_zero(distance: Distance, images: Tensor) -> None:
     largest = float(distance(few, few).abs().max())
     if not largest <= 1e-12:
         raise DataError(
-            f"the distance {distance.name} between equal images is {largest:g} instead of 0: images may hold NaN, or "
-            "the distance may be random (is its network in eval mode?)."
+            f"the distance {distance.name} between equal images is {largest:g} instead of 0: images or the "
+            "distance's weights may hold NaN, or the distance may be random (is its network in eval mode?)."
         )
 
 
