@@ -9,14 +9,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from latentlab.cli import app
+from latentlab.cli import PIPELINE, app
 from latentlab.cli.display import Lines
 from latentlab.cli.options import combination
 from latentlab.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    ["demo"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"], ["train"], ["runs"],
+    ["demo"], ["doctor"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"],
+    ["train"], ["runs"],
     ["networks", "check"], ["networks", "inspect"], ["networks", "convert"], ["classifiers", "train"],
     ["classifiers", "evaluate"], ["classifiers", "import"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
@@ -40,6 +41,14 @@ def test_help_with_an_example(command):
     result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0
     assert f"\n    latentlab {' '.join(command)}" in result.output.split("Example:")[1]
+
+
+def test_help_shows_every_command_once_and_whole_in_the_order_of_the_way():
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+    shown = re.findall(r"^  ([a-z]+)  +(\S.*)$", text.split("--help ")[1], re.MULTILINE)
+    assert [name for name, _ in shown] == list(PIPELINE)
+    assert set(PIPELINE) == set(typer.main.get_command(app).commands)
+    assert all(words[0].isupper() and words.endswith(".") and not words.endswith("...") for _, words in shown)
 
 
 def test_help_loads_no_torch():

@@ -19,6 +19,7 @@ from latentlab.cli import (
     demo,
     directions,
     disentanglement,
+    doctor,
     edit,
     fid,
     label,
@@ -35,25 +36,14 @@ from latentlab.cli import (
 from latentlab.errors import LatentLabError, LatentLabWarning
 from latentlab.files import DISK_FULL
 
-PIPELINE = (
-    "demo",
-    "data",
-    "train",
-    "runs",
-    "networks",
-    "classifiers",
-    "sample",
-    "label",
-    "store",
-    "separability",
-    "directions",
-    "edit",
-    "disentanglement",
-    "ppl",
-    "fid",
-    "weights",
-    "report",
-)  # the order of use
+SECTIONS = {
+    "Start here": ("demo", "doctor", "weights"),
+    "Images, generators, classifiers": ("data", "train", "runs", "networks", "classifiers"),
+    "Labelled latents": ("sample", "label", "store"),
+    "Measurements": ("separability", "directions", "edit", "disentanglement", "ppl", "fid"),
+    "All results on one page": ("report",),
+}  # the order of use
+PIPELINE = tuple(name for names in SECTIONS.values() for name in names)
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
 
 
@@ -74,6 +64,15 @@ class Boundary(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands, in the order in which they are used."""
         return sorted(super().list_commands(ctx), key=PIPELINE.index)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands into a help page, a section for each part of the way."""
+        widest = max(map(len, self.commands))
+        for title, names in SECTIONS.items():
+            width = formatter.width - widest - 4
+            rows = [(name.ljust(widest), self.commands[name].get_short_help_str(width)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -126,7 +125,8 @@ def _remedy(error: OSError, command: str) -> str:
 
 app = typer.Typer(
     cls=Boundary,
-    help="How entangled is a generator's latent space, and how much does a mapping Z -> W straighten it?",
+    help="How entangled is a generator's latent space, and how much does a mapping Z -> W straighten it?\n\n"
+    "images -> train -> classifiers -> sample -> measure Z and W -> report",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -151,24 +151,25 @@ def _root(
     pass
 
 
-app.command("demo", short_help="The whole way from images to a report, in minutes.")(demo.demo)
-app.add_typer(data.app, name="data")
+app.command("demo", short_help="Go the whole way from images to a report, in minutes.")(demo.demo)
+app.command("doctor", short_help="Say what is here, and what would not work.")(doctor.doctor)
+app.add_typer(weights.app, name="weights", short_help="List, fetch and check pretrained weights.")
+app.add_typer(data.app, name="data", short_help="Make sets of images, and look at them.")
 app.command("train", short_help="Train a generator.")(train.train)
 app.command("runs", short_help="List training runs.")(runs.runs)
-app.add_typer(network_commands.app, name="networks")
-app.add_typer(classifiers.app, name="classifiers")
+app.add_typer(network_commands.app, name="networks", short_help="Look into, convert and check networks of others.")
+app.add_typer(classifiers.app, name="classifiers", short_help="Train, import and measure attribute classifiers.")
 app.command("sample", short_help="Sample labelled latents into a store.")(sample.sample)
 app.command("label", short_help="Label samples with scores of your own.")(label.label)
-app.add_typer(store.app, name="store")
-app.add_typer(weights.app, name="weights")
-app.command("separability", short_help="Linear separability of Z and W.")(separability.separability)
-app.command("directions", short_help="Directions of attributes in Z or W.")(directions.directions)
+app.add_typer(store.app, name="store", short_help="Look into, check, join and export stores.")
+app.command("separability", short_help="Measure linear separability.")(separability.separability)
+app.command("directions", short_help="Find directions of attributes.")(directions.directions)
 app.command("edit", short_help="Edit along directions, and measure what moves.")(edit.edit)
-app.command("disentanglement", short_help="MIG, DCI, SAP, modularity, explicitness of Z and W.")(
+app.command("disentanglement", short_help="Measure MIG, DCI, SAP, modularity, explicitness.")(
     disentanglement.disentanglement
 )
-app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
-app.command("fid", short_help="Fréchet and kernel distance to real images (FID, KID).")(fid.fid)
+app.command("ppl", short_help="Measure perceptual path length.")(ppl.ppl)
+app.command("fid", short_help="Measure FID and KID: distances to real images.")(fid.fid)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import (
     Crop,
     Data,
@@ -186,7 +187,12 @@ def named(text: str) -> tuple[str, ...]:
 
 @app.command()
 def evaluate(
-    classifiers: Annotated[Path, typer.Argument(help="A classifier folder, or a name under classifiers/.")],
+    classifiers: Annotated[
+        Path,
+        typer.Argument(
+            help="A classifier folder, or a name under classifiers/.", autocompletion=completion.classifiers
+        ),
+    ],
     data: Annotated[str, typer.Option(help="Labelled images, in any form that `classifiers train` takes.")],
     labels: Labels = None,
     attributes: Annotated[
@@ -269,7 +275,12 @@ def evaluate(
 
 @app.command()
 def card(
-    classifiers: Annotated[Path, typer.Argument(help="A classifier folder, or a name under classifiers/.")],
+    classifiers: Annotated[
+        Path,
+        typer.Argument(
+            help="A classifier folder, or a name under classifiers/.", autocompletion=completion.classifiers
+        ),
+    ],
     sort: Annotated[Sort, typer.Option(help="The best come first by this.")] = "balanced_accuracy",
     as_json: Json = False,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.number_lists import layers_of, seeds_of, steps_of
 from latentlab.cli.options import Device, Json, Overwrite, torch_device
 from latentlab.errors import LatentLabWarning, UsageError
@@ -42,14 +43,16 @@ def edit(
         str | None,
         typer.Option(
             help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out."
+            "left out.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     classifiers: Annotated[
         str | None,
         typer.Option(
             help="What measures the edits, as in `latentlab sample`; the newest classifiers if left out, `none` to "
-            "draw only."
+            "draw only.",
+            autocompletion=completion.labellers,
         ),
     ] = None,
     steps: Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import BatchSize, Crop, Data, Device, Json, NumImages, Results, Seed, SkipBad, torch_device
 from latentlab.cli.showing import keep_and_show
 
@@ -17,7 +18,8 @@ def fid(
         str | None,
         typer.Option(
             help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out."
+            "left out.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     data: Data = "faces",
@@ -25,7 +27,8 @@ def fid(
         str,
         typer.Option(
             help="inception (FID and KID), or classifier:FOLDER, the last feature maps of trained attribute "
-            "classifiers: a distance of its own that needs no download."
+            "classifiers: a distance of its own that needs no download.",
+            autocompletion=completion.features_or("inception"),
         ),
     ] = "inception",
     num_samples: Annotated[int, typer.Option(help="Generated images; published: 50,000.", min=1)] = 50_000,

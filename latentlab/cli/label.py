@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import Device
 from latentlab.errors import UsageError
 
@@ -18,7 +19,8 @@ def label(
     classifiers: Annotated[
         str | None,
         typer.Option(
-            help="Instead of scores: what shall label the images of the store, as in `latentlab sample --classifiers`."
+            help="Instead of scores: what shall label the images of the store, as in `latentlab sample --classifiers`.",
+            autocompletion=completion.classifiers,
         ),
     ] = None,
     nearest_faces: Annotated[

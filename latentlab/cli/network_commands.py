@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.converting import convert
 from latentlab.cli.official import inspect
 from latentlab.cli.options import Device, torch_device
@@ -27,7 +28,8 @@ def check(
     network: Annotated[
         str,
         typer.Argument(
-            help="package.module:factory; or a run folder, a snapshot, a name under runs/, or an official file."
+            help="package.module:factory; or a run folder, a snapshot, a name under runs/, or an official file.",
+            autocompletion=completion.networks,
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import BatchSize, Device, Json, Results, Seed, torch_device
 from latentlab.cli.outputs import check_outputs
 from latentlab.cli.showing import keep_and_show
@@ -70,14 +71,16 @@ def ppl(
         str | None,
         typer.Option(
             help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out."
+            "left out.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     distance: Annotated[
         str,
         typer.Option(
             help="lpips-vgg (the published one), lpips-alex, lpips-squeeze; classifier:FOLDER, a distance on the "
-            "features of trained attribute classifiers that needs no download; or your own package.module:factory."
+            "features of trained attribute classifiers that needs no download; or your own package.module:factory.",
+            autocompletion=completion.features_or("lpips-vgg", "lpips-alex", "lpips-squeeze"),
         ),
     ] = "lpips-vgg",
     num_samples: Annotated[

@@ -5,18 +5,24 @@ from typing import Annotated
 
 import typer
 
+from latentlab.cli import completion
+
 
 def report(
     runs: Annotated[
         list[str],
         typer.Argument(
             help="Run folders, folders of converted networks, official files, or your own package.module:factory, in "
-            "the order to be shown."
+            "the order to be shown.",
+            autocompletion=completion.run_folders,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for index.html, tables.md and tables.csv.")] = Path("report"),
     classifiers: Annotated[
-        list[str] | None, typer.Option(help="Classifiers whose cards to show; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            help="Classifiers whose cards to show; may be given several times.", autocompletion=completion.classifiers
+        ),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier report.")] = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import Json
 from latentlab.errors import UsageError
 
@@ -16,7 +17,9 @@ COLUMNS = ("Run", "State", "kimg", "images/s", "Best (low is good)", "Left", "Se
 
 
 def runs(
-    root: Annotated[Path, typer.Argument(help="A folder of runs, or one run.")] = Path("runs"),
+    root: Annotated[
+        Path, typer.Argument(help="A folder of runs, or one run.", autocompletion=completion.run_folders)
+    ] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List training runs, newest first: state, progress, speed and the best snapshot.

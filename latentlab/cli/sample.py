@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
 from latentlab.errors import StoreError, UsageError
 
@@ -17,14 +18,16 @@ def sample(
         str | None,
         typer.Option(
             help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out."
+            "left out.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     classifiers: Annotated[
         str | None,
         typer.Option(
             help="A classifier folder, a name under classifiers/, FILE.onnx or FILE.pt (TorchScript) with FILE.json "
-            "beside it, your own package.module:factory, or `none`; the newest classifiers if left out."
+            "beside it, your own package.module:factory, or `none`; the newest classifiers if left out.",
+            autocompletion=completion.labellers,
         ),
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Rows; the paper takes 200,000.", min=1)] = 20_000,
@@ -37,7 +40,10 @@ def sample(
     wplus: Annotated[bool, typer.Option("--wplus", help="Keep w of all layers, too.")] = False,
     features: Annotated[
         str | None,
-        typer.Option(help="Keep feature vectors of the images: `inception` (FID's), or `classifier:NAME`."),
+        typer.Option(
+            help="Keep feature vectors of the images: `inception` (FID's), or `classifier:NAME`.",
+            autocompletion=completion.features_or("inception"),
+        ),
     ] = None,
     inception_weights: Annotated[
         Path | None, typer.Option(help="The file of FID's Inception network, for --features inception.")

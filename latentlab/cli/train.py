@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import (
     Crop,
     Data,
@@ -93,7 +94,10 @@ def train(
     metric_samples: Annotated[
         int | None, typer.Option(help="Images (fid), pairs (ppl) or samples (ls) for each of them.", min=2)
     ] = None,
-    classifiers: Annotated[Path | None, typer.Option(help="Classifiers for ls, fd_classifiers and ppl.")] = None,
+    classifiers: Annotated[
+        Path | None,
+        typer.Option(help="Classifiers for ls, fd_classifiers and ppl.", autocompletion=completion.classifiers),
+    ] = None,
     inception_weights: Annotated[Path | None, typer.Option(help="Weights file of FID's Inception.")] = None,
     lpips_weights: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, for ppl.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")] = False,

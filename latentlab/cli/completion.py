@@ -1,0 +1,67 @@
+"""What a shell offers for values that name networks and classifiers: what lies in this folder, found without torch.
+
+Where nothing here fits what was typed, bash and zsh go on with names of files.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+MARKS = ("config.json", "network.json", "generator.json", "snapshots")
+
+
+def networks(incomplete: str) -> list[str]:
+    """Names of runs under runs/ (once a slash was typed, their folders), and folders of converted networks."""
+    runs = _network_folders("runs")
+    return _fitting([*_names_or_paths(runs, incomplete), *_paths(_network_folders("networks"))], incomplete)
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Folders of runs and of converted networks, as `report` takes them."""
+    return _fitting(_paths([*_network_folders("runs"), *_network_folders("networks")]), incomplete)
+
+
+def classifiers(incomplete: str) -> list[str]:
+    """Names under classifiers/, or, once a slash was typed, the folders."""
+    return _fitting(_names_or_paths(_classifier_folders(), incomplete), incomplete)
+
+
+def labellers(incomplete: str) -> list[str]:
+    """Classifiers, or `none`."""
+    return [*classifiers(incomplete), *_fitting(["none"], incomplete)]
+
+
+def features_or(*others: str) -> Callable[[str], list[str]]:
+    """A completion for `classifier:NAME`, or one of some words."""
+
+    def complete(incomplete: str) -> list[str]:
+        named = [f"classifier:{folder.name}" for folder in _classifier_folders()]
+        return _fitting([*others, *named], incomplete)
+
+    return complete
+
+
+def _network_folders(root: str) -> list[Path]:
+    return [folder for folder in _folders(root) if any((folder / mark).exists() for mark in MARKS)]
+
+
+def _classifier_folders() -> list[Path]:
+    return [folder for folder in _folders("classifiers") if (folder / "config.json").is_file()]
+
+
+def _folders(root: str) -> list[Path]:
+    try:
+        return sorted(path for path in Path(root).iterdir() if path.is_dir() and path.name[0] != ".")
+    except OSError:
+        return []
+
+
+def _paths(folders: list[Path]) -> list[str]:
+    return [folder.as_posix() for folder in folders]
+
+
+def _names_or_paths(folders: list[Path], incomplete: str) -> list[str]:
+    return _paths(folders) if "/" in incomplete else [folder.name for folder in folders]
+
+
+def _fitting(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
