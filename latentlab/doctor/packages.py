@@ -17,7 +17,6 @@ REQUIREMENTS = (
     Requirement("torch-fidelity", "torch_fidelity", "fid with Inception", "fid", needs=("torch", "torchvision")),
     Requirement("onnxruntime", "onnxruntime", "labellers that are ONNX files", "onnx", needs=("numpy",)),
     Requirement("tensorboard", "tensorboard", "curves of a training in TensorBoard", "tensorboard"),
-    Requirement("ray", "ray", "jobs on a cluster (--executor ray)", "cluster"),
 )
 
 
