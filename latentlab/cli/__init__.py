@@ -21,6 +21,7 @@ from latentlab.cli import (
     disentanglement,
     edit,
     fid,
+    figures,
     label,
     network_commands,
     ppl,
@@ -51,6 +52,7 @@ PIPELINE = (
     "disentanglement",
     "ppl",
     "fid",
+    "figures",
     "weights",
     "report",
 )  # the order of use
@@ -169,6 +171,7 @@ app.command("disentanglement", short_help="MIG, DCI, SAP, modularity, explicitne
 )
 app.command("ppl", short_help="Perceptual path length in Z or W.")(ppl.ppl)
 app.command("fid", short_help="Fréchet and kernel distance to real images (FID, KID).")(fid.fid)
+app.command("figures", short_help="The paper's pictures of a network.")(figures.figures)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 
 

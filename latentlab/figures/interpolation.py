@@ -76,8 +76,8 @@ def interpolation(
     kind = "" if isinstance(distance, MeanSquaredDifference) else "perceptual "
     return sheet.array(), {
         "title": "Interpolation",
-        "caption": f"{settings.num_pairs} pairs of latents of {renderer.network.name}, joined {ways}, under the same "
-        f"noise; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
+        "caption": f"{settings.num_pairs} pairs of latents of {renderer.network.name}, joined "
+        f"{ways}{', under the same noise' * renderer.has_noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
         "settings": {
             "seed": settings.seed,
             "num_pairs": settings.num_pairs,
@@ -89,6 +89,7 @@ def interpolation(
         },
         "t": _points(renderer),
         "speed": {space: found.tolist() for space, found in speeds.items()},
+        "length": {space: found.mean(axis=1).tolist() for space, found in speeds.items()},
         "mean_squared_speed": {space: (found**2).mean(axis=1).tolist() for space, found in speeds.items()},
     }
 
@@ -101,7 +102,7 @@ def walked(renderer: Renderer, space: str, places: list[float]) -> Tensor:
     if space == "z":
         return torch.stack([mapping(walk_z(renderer.generator, z0, z1, t)) for t in places], dim=1)
     w0, w1 = mapping(z0), mapping(z1)
-    return torch.stack([lerp(w0, w1, t) if t < 1 else w1 for t in places], dim=1)
+    return torch.stack([lerp(w0, w1, t) if t != 1 else w1 for t in places], dim=1)
 
 
 def path_speeds(renderer: Renderer, space: str, distance: Distance, *, counted: Counted | None = None) -> np.ndarray:
@@ -154,15 +155,11 @@ def _place(
                 sheet.image(left + column * step, y, pixels)
             box = (left + tile / 2, y + step + 0.3 * line, width - tile, high)
             sheet.curve(Curve(box, _points(renderer), speeds[space][pair].tolist(), scale))
-            sheet.text(
-                left + tile / 2 - 2.6 * line,
-                box[1] + high / 2 - 0.5 * line,
-                "speed",
-                size=0.75,
-                quiet=True,
-                align="right",
-            )
+            middle, end = box[1] + high / 2, box[0] + box[2]
+            sheet.text(box[0] - 2.6 * line, middle - 0.5 * line, "speed", size=0.75, quiet=True, align="right")
+            sheet.text(end + 0.8 * line, middle - line, "length", size=0.75, quiet=True)
+            sheet.text(end + 0.8 * line, middle, f"{speeds[space][pair].mean():#.3g}", size=0.75)
             y = box[1] + high + 0.9 * line
         y += 0.3 * line
-    t = "t from 0 to 1; speeds are per unit of t, on one scale; under the first image t = 0, under the last t = 1"
-    sheet.lines(left, y, t, width, size=0.75, quiet=True)
+    words = "Speeds are per unit of t, which is 0 under the first image and 1 under the last; their mean is the length."
+    sheet.lines(left, y, words, width, size=0.75, quiet=True)

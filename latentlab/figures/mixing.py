@@ -56,7 +56,7 @@ def mixing(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarr
     return sheet.array(), {
         "title": "Style mixing",
         "caption": f"Images of {renderer.network.name} in which some layers take the latent of the column's source B "
-        f"and all others that of the row's source A ({said}); the noise is the same along a row.",
+        f"and all others that of the row's source A ({said}){'; the noise is the same along a row' * renderer.has_noise}.",
         "settings": {
             "seed": renderer.settings.seed,
             "truncation_psi": renderer.settings.truncation_psi,
@@ -76,7 +76,10 @@ def _place(sheet: Sheet, renderer: Renderer, groups: dict[Group, range], heads: 
     left = sheet.margin + round(2.6 * line)
     columns = [left, *(left + step + apart + column * step for column in range(SOURCES_B))]
     top = sheet.heading(
-        sheet.margin, columns[-1] + tile - sheet.margin, "Style mixing", renderer.note("the same noise along a row")
+        sheet.margin,
+        columns[-1] + tile - sheet.margin,
+        "Style mixing",
+        renderer.note("the same noise along a row" * renderer.has_noise),
     )
     sheet.text((columns[1] + columns[-1] + tile) / 2, top, "Source B", bold=True, align="center")
     top += STEP * line

@@ -11,15 +11,14 @@ from latentlab.errors import NoFigureError
 from latentlab.figures.rendering import LEVELS, Counted, Renderer, fitted, tile_size
 from latentlab.figures.sheet import STEP, Sheet, nice_top
 from latentlab.progress import Progress, silent
-from latentlab.protocols import takes_noise
 
 ROWS, CROPS = 3, 4
 STREAM = "figure-noise"
 
 
 def grey_levels(images: Tensor) -> Tensor:
-    """Images [N, C, H, W] -> the means of their channels in grey levels, from 0 to 255 and not clipped, [N, H, W]."""
-    return (images.mean(dim=1) + 1) * LEVELS
+    """Images [N, C, H, W] -> the means of their channels as they are seen, in grey levels from 0 to 255, [N, H, W]."""
+    return (images.clamp(-1, 1).mean(dim=1) + 1) * LEVELS
 
 
 def deviation(levels: np.ndarray) -> np.ndarray:
@@ -43,7 +42,7 @@ def noise(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarra
         NoFigureError: The synthesis has no noise.
     """
     check_noise(renderer)
-    draws, size = max(renderer.settings.noise_draws, CROPS), renderer.resolution
+    draws, size = renderer.settings.noise_draws, renderer.resolution
     counted = Counted(progress, ROWS * (draws + CROPS))
     ws = renderer.ws(ROWS, STREAM)
     sheet = Sheet(tile_size(size, least=192))
@@ -57,15 +56,16 @@ def noise(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarra
         whole = renderer.images(same[:CROPS], lambda images: images, stream=stream, counted=counted)[:, 0]
         rows.append((whole, values, corner))
     top = max(float(values.max()) for _, values, _ in rows)
-    scale = nice_top(top) if top > 0 else 1.0
-    _place_detail(sheet, renderer, rows, side=side, scale=scale, draws=draws)
+    scale = _scale(np.stack([values for _, values, _ in rows]))
+    _place_detail(sheet, renderer, rows, side=side, scale=scale, clipped=top > scale, draws=draws)
     means = [float(values.mean()) for _, values, _ in rows]
     found = "Noise changes nothing here." if top == 0 else f"The deviation is {np.mean(means):.2g} on average."
     return sheet.array(), {
         "title": "Noise: detail and deviation",
         "caption": f"Images of {renderer.network.name}, the same {side} x {side} pixels of them (where noise changes "
         f"most) under {CROPS} draws of noise, and every pixel's standard deviation over {draws} draws, of the "
-        f"channels' mean, in grey levels from 0 (black) to {scale:g} (white) of 255. {found}",
+        f"channels' mean, in grey levels from 0 (black) to {scale:g}{' and above' * (top > scale)} (white) of 255. "
+        f"{found}",
         "settings": {
             "seed": renderer.settings.seed,
             "truncation_psi": renderer.settings.truncation_psi,
@@ -79,9 +79,15 @@ def noise(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarra
     }
 
 
+def _scale(values: np.ndarray) -> float:
+    """Where white begins: above all but the largest half percent, so that a few pixels do not darken the rest."""
+    top = float(np.percentile(values, 99.5)) or float(values.max())
+    return nice_top(top) if top > 0 else 1.0
+
+
 def check_noise(renderer: Renderer) -> None:
     """Raise NoFigureError if the synthesis has no noise."""
-    if takes_noise(renderer.generator) and not renderer.generator.synthesis.noise_shapes:  # type: ignore[attr-defined]
+    if not renderer.has_noise:
         raise NoFigureError(f"{renderer.network.name} has no noise inputs, so there is no noise to show.")
 
 
@@ -92,6 +98,7 @@ def _place_detail(
     *,
     side: int,
     scale: float,
+    clipped: bool,
     draws: int,
 ) -> None:
     tile, gap, line = sheet.tile, sheet.gap, sheet.line
@@ -99,10 +106,10 @@ def _place_detail(
     lefts = [sheet.margin, *(sheet.margin + step + apart + number * step for number in range(CROPS))]
     lefts.append(lefts[-1] + step + apart)
     top = sheet.heading(sheet.margin, lefts[-1] + tile - sheet.margin, "Noise: detail and deviation", renderer.note())
-    sheet.text(lefts[0] + tile / 2, top, "Image", bold=True, align="center")
+    sheet.text(lefts[0] + tile / 2, top, "Image", bold=True, align="center", room=tile)
     middle = (lefts[1] + lefts[CROPS] + tile) / 2
     sheet.text(middle, top, f"The framed part under {CROPS} draws of noise", bold=True, align="center")
-    sheet.text(lefts[-1] + tile / 2, top, f"Deviation, {draws} draws", bold=True, align="center")
+    sheet.text(lefts[-1] + tile / 2, top, f"Deviation, {draws} draws", bold=True, align="center", room=tile)
     top += STEP * line
     for number, (whole, values, (above, left)) in enumerate(rows):
         y = round(top + number * step)
@@ -114,10 +121,10 @@ def _place_detail(
         share, thick = tile / whole.shape[-1], max(1, gap // 2)
         ends = [round(place * share) for place in (left, above, left + side, above + side)]
         sheet.frame(lefts[0] + ends[0], y + ends[1], ends[2] - ends[0], ends[3] - ends[1], thick=thick)
-    _scale_bar(sheet, lefts[-1], round(top + len(rows) * step + gap), scale)
+    _scale_bar(sheet, lefts[-1], round(top + len(rows) * step + gap), scale, clipped=clipped)
 
 
-def _scale_bar(sheet: Sheet, x: int, y: int, scale: float) -> None:
+def _scale_bar(sheet: Sheet, x: int, y: int, scale: float, *, clipped: bool) -> None:
     """From black to white, with what they stand for."""
     tile, line = sheet.tile, sheet.line
     bar = np.linspace(0, 255, tile).round().astype(np.uint8)
@@ -126,4 +133,4 @@ def _scale_bar(sheet: Sheet, x: int, y: int, scale: float) -> None:
     below = y + line // 2 + 0.3 * line
     sheet.text(x, below, "0", size=0.75)
     sheet.text(x + tile / 2, below, "grey levels", size=0.75, quiet=True, align="center")
-    sheet.text(x + tile, below, f"{scale:g}", size=0.75, align="right")
+    sheet.text(x + tile, below, "≥ " * clipped + f"{scale:g}", size=0.75, align="right")

@@ -9,12 +9,13 @@ from latentlab.errors import NoFigureError
 from latentlab.figures.layer_groups import noise_groups, span
 from latentlab.figures.noise_detail import check_noise
 from latentlab.figures.rendering import LEVELS, Counted, Renderer, fitted, tile_size
-from latentlab.figures.sheet import STEP, Sheet
+from latentlab.figures.sheet import Sheet
 from latentlab.progress import Progress, silent
-from latentlab.protocols import GeneratorLike
+from latentlab.protocols import GeneratorLike, NoiseMode
 
 ROWS = 3
 STREAM = "figure-layers"
+TITLE = "Noise on some layers"
 
 
 def layers(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarray, dict[str, Any]]:
@@ -30,31 +31,19 @@ def layers(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarr
     columns = _columns(renderer.generator)
     counted = Counted(progress, ROWS * len(columns))
     ws = renderer.ws(ROWS, STREAM)[:, None]
-    sheet = Sheet(tile_size(renderer.resolution, least=192))
-    shown, differences, none = [], [], None
-    for name, noisy in columns:
-        mode: Any = "none" if name == "none" else "random"
-        made = renderer.images(
+    made = {}
+    for name, noisy in columns.items():
+        mode: NoiseMode = "none" if name == "none" else "random"
+        made[name] = renderer.images(
             ws, lambda images: images, stream=f"{STREAM}-noise", noise_mode=mode, noisy=noisy, counted=counted
         )[:, 0]
-        none = made if name == "none" else none
-        shown.append((name, made))
-    for _, made in shown:
-        differences.append(float(np.abs(made - none).mean()) * LEVELS)
-    labels = _labels(renderer.generator, [name for name, _ in shown])
-    step = sheet.tile + sheet.gap
-    note = renderer.note("the same noise along a row")
-    top = sheet.heading(sheet.margin, len(columns) * step - sheet.gap, "Noise on some layers", note)
-    top += 0.2 * sheet.line
-    for column, (label, (name, made), difference) in enumerate(zip(labels, shown, differences, strict=True)):
-        x = sheet.margin + column * step
-        sheet.text(x + sheet.tile / 2, top, label, align="center", bold=True)
-        second = "" if name == "none" else f"{difference:.2g} levels from no noise"
-        sheet.text(x + sheet.tile / 2, top + STEP * sheet.line, second, size=0.75, quiet=True, align="center")
-        for row, pixels in enumerate(fitted(torch.from_numpy(made), sheet.tile).numpy()):
-            sheet.image(x, top + 2.4 * sheet.line + row * step, pixels)
+    seen = {name: images.clip(-1, 1) for name, images in made.items()}
+    differences = {name: float(np.abs(images - seen["none"]).mean()) * LEVELS for name, images in seen.items()}
+    labels = _labels(renderer.generator, list(columns))
+    sheet = Sheet(tile_size(renderer.resolution, least=192))
+    _place(sheet, renderer, made, labels, differences)
     return sheet.array(), {
-        "title": "Noise on some layers",
+        "title": TITLE,
         "caption": f"{ROWS} latents of {renderer.network.name} (rows) with {_listed(labels)}; how far images are from "
         "those without noise is the mean absolute difference in grey levels of 255.",
         "settings": {
@@ -62,11 +51,24 @@ def layers(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarr
             "truncation_psi": renderer.settings.truncation_psi,
             "num_samples": ROWS,
         },
-        "columns": [
-            {"noise": name, "difference_from_none": difference}
-            for (name, _), difference in zip(columns, differences, strict=True)
-        ],
+        "columns": [{"noise": name, "difference_from_none": found} for name, found in differences.items()],
     }
+
+
+def _place(
+    sheet: Sheet, renderer: Renderer, made: dict[str, np.ndarray], labels: list[str], differences: dict[str, float]
+) -> None:
+    step, line = sheet.tile + sheet.gap, sheet.line
+    note = renderer.note("the same noise along a row")
+    top = sheet.heading(sheet.margin, len(made) * step - sheet.gap, TITLE, note) + 0.2 * line
+    for column, ((name, images), label) in enumerate(zip(made.items(), labels, strict=True)):
+        x = sheet.margin + column * step
+        middle, room = x + sheet.tile / 2, sheet.tile
+        sheet.text(middle, top, label, align="center", bold=True, room=room)
+        words = "" if name == "none" else f"{_short(differences[name])} levels from no noise"
+        sheet.text(middle, top + 1.1 * line, words, size=0.75, quiet=True, align="center", room=room)
+        for row, pixels in enumerate(fitted(torch.from_numpy(images), sheet.tile).numpy()):
+            sheet.image(x, top + 2.3 * line + row * step, pixels)
 
 
 def _check_noise_modes(renderer: Renderer) -> None:
@@ -77,15 +79,15 @@ def _check_noise_modes(renderer: Renderer) -> None:
         )
 
 
-def _columns(generator: GeneratorLike) -> list[tuple[str, list[bool] | None]]:
+def _columns(generator: GeneratorLike) -> dict[str, list[bool] | None]:
     """What each column is called, and which layers have noise in it."""
-    columns: list[tuple[str, list[bool] | None]] = [("all", None), ("none", None)]
+    columns: dict[str, list[bool] | None] = {"all": None, "none": None}
     heights = [height for height, _ in getattr(generator.synthesis, "noise_shapes", [])]
-    coarse, fine = noise_groups(heights) if heights else ([], [])
+    coarse, fine = noise_groups(heights)
     if fine:
-        columns += [
-            (name, [height in group for height in heights]) for name, group in (("fine", fine), ("coarse", coarse))
-        ]
+        columns |= {
+            name: [height in group for height in heights] for name, group in (("fine", fine), ("coarse", coarse))
+        }
     return columns
 
 
@@ -105,3 +107,7 @@ def _labels(generator: GeneratorLike, names: list[str]) -> list[str]:
 def _listed(labels: list[str]) -> str:
     lowered = [label[0].lower() + label[1:] for label in labels]
     return f"{', '.join(lowered[:-1])} and {lowered[-1]}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"

@@ -1,5 +1,6 @@
 """Images of a generator for figures: latents by address, images in blocks of rows, tiles of a size that can be seen."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latentlab.blocks import block_rows, spread
-from latentlab.errors import DataError
+from latentlab.errors import DataError, UsageError
 from latentlab.images import box_resize, quantized
 from latentlab.latents import sample_z, truncate
 from latentlab.progress import Progress
@@ -40,6 +41,21 @@ class FigureSettings:
     num_pairs: int = 4
     speed_points: int = 33
     epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            UsageError: A value is not allowed.
+        """
+        if not math.isfinite(self.truncation_psi):
+            raise UsageError(f"truncation psi is {self.truncation_psi}; it must be a finite number, 1 for none.")
+        least = {"noise_draws": 4, "num_pairs": 1, "speed_points": 2}
+        for name, few in least.items():
+            if getattr(self, name) < few:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {few}.")
+        if not 0 < self.epsilon < 1:
+            raise UsageError(f"epsilon is {self.epsilon:g}; it must be above 0 and below 1.")
 
 
 class Counted:
@@ -80,6 +96,11 @@ class Renderer:
     def w_avg(self) -> Tensor:
         """The average of W, [w_dim]."""
         return torch.as_tensor(self.generator.w_avg, device=self.device)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the synthesis has noise, as far as it says."""
+        return not takes_noise(self.generator) or bool(self.generator.synthesis.noise_shapes)  # type: ignore[attr-defined]
 
     def z(self, count: int, stream: str) -> Tensor:
         """The first rows of a stream of latents, [count, z_dim]."""
@@ -159,7 +180,7 @@ class Renderer:
         """What stands below a title: the network, what is not as it is by default, and more words."""
         psi = self.settings.truncation_psi
         cut = [f"truncation ψ {minus(psi)}"] if truncated and psi != 1 else []
-        return ", ".join([self.network.name, *cut, f"seed {self.settings.seed}", *words])
+        return ", ".join(filter(None, [self.network.name, *cut, f"seed {self.settings.seed}", *words]))
 
 
 def tile_size(resolution: int, *, least: int = LEAST_TILE, most: int = MOST_TILE) -> int:

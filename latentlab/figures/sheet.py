@@ -89,8 +89,13 @@ class Sheet:
         bold: bool = False,
         quiet: bool = False,
         align: Literal["left", "center", "right"] = "left",
+        room: float = math.inf,
     ) -> float:
-        """A line of text whose top is at y, and which begins, has its middle or ends at x; the y of the next one."""
+        """A line of text whose top is at y, and which begins, has its middle or ends at x; the y of the next one.
+
+        Letters are smaller where it would take more than `room` pixels.
+        """
+        size *= min(1.0, room / max(self.width(words, size=size, bold=bold), 1))
         width = self.width(words, size=size, bold=bold)
         self._write(x, y + _RISE * self.line * size, words, size=size, bold=bold, quiet=quiet, ha=align, va="baseline")
         self._reach(x + {"left": width, "center": width / 2, "right": 0}[align], y + STEP * self.line * size)

@@ -38,7 +38,7 @@ def truncation(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.n
     flat = renderer.images(views.flatten(0, 1)[None], fit, stream=NOISE, counted=counted)[0]
     tiles = flat.reshape(ROWS, len(PSIS), *flat.shape[1:])
     step = sheet.tile + sheet.gap
-    title, noise = "Truncation", "the same noise in all images"
+    title, noise = "Truncation", "the same noise in all images" * renderer.has_noise
     note = renderer.note(noise, truncated=False)
     top = sheet.heading(sheet.margin, len(PSIS) * step - sheet.gap, title, note)
     for column, psi in enumerate(PSIS):
