@@ -73,11 +73,12 @@ def interpolation(
     walk = walk_in_words(renderer.generator)
     ways = f"in Z by {walk} (above) and in W by lerp (below)" if len(spaces) == 2 else f"in Z by {walk}"
     same = "" if len(spaces) == 2 else " This network has no mapping, so W is Z and has no strips of its own."
+    noise = ", under the same noise" * renderer.has_noise
     kind = "" if isinstance(distance, MeanSquaredDifference) else "perceptual "
     return sheet.array(), {
         "title": "Interpolation",
         "caption": f"{settings.num_pairs} pairs of latents of {renderer.network.name}, joined "
-        f"{ways}{', under the same noise' * renderer.has_noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
+        f"{ways}{noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
         "settings": {
             "seed": settings.seed,
             "num_pairs": settings.num_pairs,

@@ -52,11 +52,12 @@ def mixing(renderer: Renderer, *, progress: Progress = silent) -> tuple[np.ndarr
     tiles = renderer.images(ws, fit, stream=f"{STREAM_A}-noise", counted=counted)
     _place(sheet, renderer, groups, heads, tiles)
     names = {group: layers_in_words(generator, layers) for group, layers in groups.items()}
+    noise = "; the noise is the same along a row" * renderer.has_noise
     said = "; ".join(f"{group}: {words}" for group, words in names.items())
     return sheet.array(), {
         "title": "Style mixing",
         "caption": f"Images of {renderer.network.name} in which some layers take the latent of the column's source B "
-        f"and all others that of the row's source A ({said}){'; the noise is the same along a row' * renderer.has_noise}.",
+        f"and all others that of the row's source A ({said}){noise}.",
         "settings": {
             "seed": renderer.settings.seed,
             "truncation_psi": renderer.settings.truncation_psi,
