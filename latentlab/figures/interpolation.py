@@ -77,8 +77,8 @@ def interpolation(
     kind = "" if isinstance(distance, MeanSquaredDifference) else "perceptual "
     return sheet.array(), {
         "title": "Interpolation",
-        "caption": f"{settings.num_pairs} pairs of latents of {renderer.network.name}, joined "
-        f"{ways}{noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
+        "caption": f"{settings.num_pairs} pair{'s' * (settings.num_pairs > 1)} of latents of {renderer.network.name}, "
+        f"joined {ways}{noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
         "settings": {
             "seed": settings.seed,
             "num_pairs": settings.num_pairs,
