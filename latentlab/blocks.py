@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from latentlab.protocols import FOREIGN_BLOCK, full_precision
+from latentlab.protocols import FOREIGN_BLOCK, GeneratorLike, full_precision, threads_may_share
 
 MOST_ROWS = 64
 READING_THREADS = 2
@@ -73,6 +73,19 @@ def in_order(
             yield first, made.result()
     for first, made in waiting:
         yield first, made.result()
+
+
+def spread(
+    function: Callable[[Item], Made], items: Iterable[Item], generator: GeneratorLike, device: torch.device | str
+) -> Iterator[tuple[Item, Made]]:
+    """Items with what a function makes of them by a generator, in order, under full precision.
+
+    On a CPU several threads call the function at once, if they may share the generator.
+    """
+    on_cpu = torch.device(device).type == "cpu"
+    workers = torch.get_num_threads() if on_cpu and threads_may_share(generator) else 1
+    with block_pool(workers) as pool, full_precision():
+        yield from in_order(pool, function, items, ahead=2 * workers)
 
 
 def block_rows(resolution: int) -> int:

@@ -3,7 +3,8 @@
     LatentLabError                 the command line prints it without a traceback and exits 1
     ├── UsageError (ValueError)    wrong use: an option or argument that is not allowed; exits 2
     │   ├── OutputExistsError      the output path is taken; nothing was touched
-    │   └── UnknownNetworkError    no network goes by this name
+    │   ├── UnknownNetworkError    no network goes by this name
+    │   └── NoFigureError          the network has nothing that a figure would show
     ├── DataError                  images, attribute files or labels that cannot be used
     ├── StoreError                 a run.h5 that cannot be read, or lacks what is asked for
     ├── DirectionsError            a directions.npz that cannot be read, or belongs to another network or space
@@ -35,6 +36,10 @@ class OutputExistsError(UsageError):
 
 class UnknownNetworkError(UsageError):
     """No network goes by the given name."""
+
+
+class NoFigureError(UsageError):
+    """The network has nothing that a figure would show, such as noise inputs."""
 
 
 class DataError(LatentLabError):

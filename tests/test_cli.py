@@ -21,7 +21,8 @@ COMMANDS = [
     ["networks", "check"], ["networks", "inspect"], ["networks", "convert"], ["classifiers", "train"],
     ["classifiers", "evaluate"], ["classifiers", "import"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
-    ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["report"],
+    ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["figures"],
+    ["report"],
     ["weights", "list"], ["weights", "fetch"], ["weights", "check"],
 ]  # fmt: skip
 

@@ -22,6 +22,7 @@ from latentlab.cli import (
     doctor,
     edit,
     fid,
+    figures,
     label,
     network_commands,
     ppl,
@@ -41,7 +42,7 @@ SECTIONS = {
     "Images, generators, classifiers": ("data", "train", "runs", "networks", "classifiers"),
     "Labelled latents": ("sample", "label", "store"),
     "Measurements": ("separability", "directions", "edit", "disentanglement", "ppl", "fid"),
-    "All results on one page": ("report",),
+    "Pictures, and all results on one page": ("figures", "report"),
 }  # the order of use
 PIPELINE = tuple(name for names in SECTIONS.values() for name in names)
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
@@ -170,6 +171,7 @@ app.command("disentanglement", short_help="Measure MIG, DCI, SAP, modularity, ex
 )
 app.command("ppl", short_help="Measure perceptual path length.")(ppl.ppl)
 app.command("fid", short_help="Measure FID and KID: distances to real images.")(fid.fid)
+app.command("figures", short_help="Draw the paper's pictures of a network.")(figures.figures)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 
 

@@ -3,15 +3,14 @@
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from latentlab.blocks import block_pool, block_rows, in_order
+from latentlab.blocks import block_rows, spread
 from latentlab.directions.form import Directions, Space
 from latentlab.directions.steps import check_steps, warn_of_far
 from latentlab.errors import DataError, DirectionsError, OffSamplesWarning, UnknownNetworkWarning, UsageError
@@ -22,15 +21,11 @@ from latentlab.protocols import (
     GeneratorLike,
     NoiseMode,
     draw_noise,
-    full_precision,
     synthesize,
-    threads_may_share,
 )
 from latentlab.results import NetworkName
 
 UNKNOWN = "unknown"
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,15 +275,7 @@ def render_edits(
 
     items = [(edit, seed) for edit in edits for seed in seeds]
     strips = []
-    for done, (_, made) in enumerate(spread(strip, items, editor), 1):
+    for done, (_, made) in enumerate(spread(strip, items, editor.generator, editor.device), 1):
         strips.append(made)
         progress(done, len(items))
     return np.stack(strips).reshape(len(edits), len(seeds), *strips[0].shape)
-
-
-def spread(function: Callable[[Item], Made], items: Iterable[Item], editor: Editor) -> Iterator[tuple[Item, Made]]:
-    """Items with what a function makes of them, in order; in threads on a CPU, if they may share the generator."""
-    on_cpu = torch.device(editor.device).type == "cpu"
-    workers = torch.get_num_threads() if on_cpu and threads_may_share(editor.generator) else 1
-    with block_pool(workers) as pool, full_precision():
-        yield from in_order(pool, function, items, ahead=2 * workers)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from latentlab.blocks import block_rows
-from latentlab.directions.editing import Edit, Editor, spread
+from latentlab.blocks import block_rows, spread
+from latentlab.directions.editing import Edit, Editor
 from latentlab.directions.form import position
 from latentlab.directions.steps import check_steps, warn_of_far
 from latentlab.errors import DataError, UsageError
@@ -167,7 +167,7 @@ def _collect(
 
     items = [(rows, edit) for edit in (None, *edits) for rows in blocks]
     total, found = size * len(blocks) * (1 + 2 * len(edits)), []
-    for (rows, _), logits in spread(block, items, editor):
+    for (rows, _), logits in spread(block, items, editor.generator, editor.device):
         found.append([values[: num_samples - rows.start] for values in logits])
         progress(sum(len(logits) for logits in found) * size, total)
     base = np.concatenate([logits[0] for logits in found[: len(blocks)]])
