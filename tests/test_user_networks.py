@@ -143,7 +143,7 @@ def test_the_report_shows_own_generators_and_says_what_w_is(inside):
 def test_what_a_report_reads_of_own_generators(inside):
     run("report", "my_networks:plain", "my_networks:mapped", "--out", "other")
     plain, mapped = (read_run(f"runs/my_networks-{name}") for name in ("plain", "mapped"))
-    assert (plain.factory, plain.depth, mapped.depth) == ("my_networks:plain", 0, None)
+    assert (plain.foreign, plain.depth, mapped.depth) == ("my_networks:plain", 0, None)
     assert main_rows([plain])[1].note == "no mapping network: W is Z"
     assert kind(mapped) == "my_networks:mapped"
     assert "straighter" in headline(mapped) or "curved" in headline(mapped) or "open" in headline(mapped)
