@@ -290,7 +290,12 @@ def worst() -> dict[str, tuple[bytes, str]]:
     """What would take much memory or time, made on request, and words of its refusal."""
     many, long, steps = 100_000, 15 << 20, "more than 1,000,000 steps"
     collide = b"".join(number(((1 << 61) - 1) * (index + 1)) + b"N" for index in range(50_000))
-    members = b"(" + b"".join(number(index) for index in range(200_000)) + b"e\x94"
+    members = b"(" + b"".join(text(str(index)) for index in range(200_000)) + b"e\x94"
+    orbit = [1]  # where a table of a million places is looked into one after the other
+    while len(orbit) < 100_000:
+        orbit.append((5 * orbit[-1] + 1) % (1 << 20))
+    chain = b"".join(number(key) + b"N" for key in orbit) + (number(orbit[0] + (1 << 20)) + b"N") * 100_000
+    gaps = b"".join(b"r" + struct.pack("<I", key) for key in orbit)
     encoding = name("_codecs", "encode") + b"h\x00" + text("latin1") + b"\x86R"
     nested = octets(storage_bytes(torch.zeros(1000))) + b"\x94"
     lists = b"]" * many + b"a" * (many - 1)
@@ -318,6 +323,8 @@ def worst() -> dict[str, tuple[bytes, str]]:
         "text encoded often": (stream(b"(" + text("x" * long) + b"\x94" + encoding * 1000 + b"t"), "64 MiB of encoded"),
         "set made often": (stream(b"(]" + members + (name("builtins", "set") + b"h\x00\x85R") * 5000 + b"t"), steps),
         "keys that collide": (stream(b"}(" + collide + b"u"), "as a key"),
+        "small keys that collide": (stream(b"}(" + chain + b"u"), "as a key"),
+        "memo with gaps": (stream(b"N" + gaps), "into a memo of"),
         "source shared by modules": (stream(b"(" + sources + b"t"), "a tuple of 3001"),
         "storage read often": (stream(b"(" + nested + (LOAD + b"h\x00\x85R") * 100_000 + b"t"), steps),
     }  # fmt: skip

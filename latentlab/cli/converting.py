@@ -65,19 +65,21 @@ def convert(
     if check is not None and not isinstance(network, GENERATORS):
         raise UsageError("--check compares images, and this network makes none: leave it out.")
     seed = seed_in(check.stem) if check is not None and check_seed is None else check_seed
+    compared = None
+    if check is not None and seed is not None and isinstance(network, GENERATORS):  # before anything is written
+        compared = compare_with_image(
+            network.to(chosen),
+            check,
+            seed=seed,
+            truncation_psi=check_psi,
+            noise_mode=check_noise,
+            device=chosen,
+        )
     save_network(out, loaded)
     print(f"{described(loaded)}: {sum(p.numel() for p in network.parameters()):,} parameters")
     say(f"written to {out}")
-    if check is None or seed is None or not isinstance(network, GENERATORS):
+    if compared is None:
         return
-    compared = compare_with_image(
-        network.to(chosen),
-        check,
-        seed=seed,
-        truncation_psi=check_psi,
-        noise_mode=check_noise,
-        device=chosen,
-    )
     print(
         f"{check}, seed {seed}: {compared.verdict}; of 255 levels, it differs by {compared.mean:.3f} on average and "
         f"{compared.largest:.1f} at most"

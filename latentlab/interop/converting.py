@@ -1,5 +1,6 @@
 """Networks out of files of others' making, written as network folders, and compared with images made elsewhere."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,17 @@ def compare_with_image(
         UsageError: The generator is conditional and has no class.
     """
     check_unconditional(generator, "the generator")
-    theirs = _read(image)
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"seed {seed}: the official scripts' seeds are whole numbers below 2^32.")
+    if not math.isfinite(truncation_psi):
+        raise UsageError(f"truncation psi {truncation_psi} is no number.")
+    theirs = read_image(image)
     z = official_latent(seed, generator.z_dim).to(device)
     with torch.inference_mode(), full_precision():
         ws = truncate(generator.mapping(z), torch.as_tensor(generator.w_avg), truncation_psi)
         made = generator.synthesis(ws, noise_mode)[0].cpu()
+    if not bool(made.isfinite().all()):
+        raise DataError("the network makes images that hold NaN or infinity.")
     if theirs.dtype == np.uint8:
         ours = to_uint8(made[None])[0].astype(np.float64)
         target = theirs.astype(np.float64)
@@ -119,14 +126,19 @@ def compare_with_image(
     return Compared(float(difference.max()), mean, words)
 
 
-def _read(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
+    """An image out of a PNG or .npy file: uint8 or floats, with three axes.
+
+    Raises:
+        DataError: It cannot be read, has another form, or holds NaN.
+    """
     try:
         if path.suffix == ".npy":
             found: np.ndarray = np.load(path, allow_pickle=False)
         else:
             with Image.open(path) as opened:
                 found = np.asarray(opened)
-    except (OSError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as a PNG or .npy image: {error}.") from error
     if found.ndim == 4 and len(found) == 1:
         found = found[0]
@@ -134,6 +146,8 @@ def _read(path: Path) -> np.ndarray:
         found = found[:, :, None]
     if found.ndim != 3 or not (found.dtype == np.uint8 or np.issubdtype(found.dtype, np.floating)):
         raise DataError(f"{path} holds {found.dtype} {list(found.shape)}; one image of uint8 or floats is expected.")
+    if not np.isfinite(found).all():
+        raise DataError(f"{path} holds NaN or infinity.")
     return found
 
 

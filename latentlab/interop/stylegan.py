@@ -62,6 +62,7 @@ _FIXED = {
     "dtype": ("float32",),
     "blur_filter": ([1, 2, 1], (1, 2, 1), None),
 }
+_MOST_DOUBLINGS = 10
 # Settings of training, of truncation (a function of ws here) and of graph building: no part of the weights' meaning.
 _WITHOUT_EFFECT = {
     "truncation_psi",
@@ -93,7 +94,7 @@ def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, A
     config = GeneratorConfig.model_validate(_fields(static_kwargs, _GENERATOR_FIELDS, GeneratorConfig))
     generator = Generator(config)
     _assign(dict(generator_tensors(generator)), variables, optional={"lod", "G_synthesis/lod"})
-    generator.synthesis.lod = float(variables.get("G_synthesis/lod", variables.get("lod", np.float32(0))))
+    generator.synthesis.lod = _level_of_detail(variables.get("G_synthesis/lod", variables.get("lod")))
     return generator.eval().requires_grad_(False)
 
 
@@ -106,7 +107,7 @@ def discriminator_from_variables(variables: Variables, static_kwargs: Mapping[st
     fields = _fields(static_kwargs, _DISCRIMINATOR_FIELDS, DiscriminatorConfig)
     discriminator = Discriminator(DiscriminatorConfig.model_validate(fields))
     _assign(dict(discriminator_tensors(discriminator)), variables, optional={"lod"})
-    discriminator.lod = float(variables.get("lod", np.float32(0)))
+    discriminator.lod = _level_of_detail(variables.get("lod"))
     return discriminator.eval().requires_grad_(False)
 
 
@@ -189,6 +190,14 @@ def _from_official_layout(name: str, array: np.ndarray) -> Tensor:
     if not name.endswith("/weight") or tensor.ndim < 2:
         return tensor
     return tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T
+
+
+def _level_of_detail(value: Any) -> float:
+    """The variable `lod`: how many doublings of the resolution are not there yet; 0 where a file lacks it."""
+    array = np.asarray(0 if value is None else value, np.float64)
+    if array.size != 1 or not 0 <= float(array.reshape(())) <= _MOST_DOUBLINGS:
+        raise CheckpointError(f"variable lod is {array.tolist()}; it must be one number from 0 to {_MOST_DOUBLINGS}.")
+    return float(array.reshape(()))
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from latentlab.interop.pickles.cursor import Cursor, decoded
 from latentlab.interop.pickles.words import Global, Vocabulary
 
 _OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
-_LARGEST_KEY = 1 << 20
-"""Numbers that may be keys are small, for they hash to themselves and larger ones can be chosen to collide."""
+_LARGEST_KEY = 1 << 10
+"""Numbers that may be keys are few, for they hash to themselves, and many can be chosen so that they collide."""
 
 
 class Machine:
@@ -96,7 +96,9 @@ class Machine:
         self.stack.append(decoded(data))
 
     def remember(self, index: int) -> None:
-        """Put the top of the stack into the memo."""
+        """Put the top of the stack into the memo, whose entries are numbered without gaps."""
+        if index > len(self.memo) + 1:  # some picklers begin with 1
+            raise self.damaged(f"puts entry {index:,} into a memo of {len(self.memo):,}")
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
