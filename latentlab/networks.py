@@ -77,7 +77,7 @@ class GeneratorConfig(NetworkConfig):
 
     z_dim: int = Field(512, ge=1)
     w_dim: int = Field(512, ge=1)
-    mapping_layers: int = Field(8, ge=0)
+    mapping_layers: int = Field(8, ge=0, le=1000)
     mapping_fmaps: int = Field(512, ge=1)
     mapping_lrmul: float = Field(0.01, gt=0)
     use_styles: bool = True

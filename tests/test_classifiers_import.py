@@ -266,10 +266,13 @@ def test_only_a_network_at_a_time_is_held(files: Path, monkeypatch: pytest.Monke
         ({"replaced": {"lod": np.float32(1.5)}}, r"00-male\.pkl: it was saved while growing \(lod 1\.5\)"),
         (
             {"replaced": {"4x4/Dense1/bias": np.full(1, np.nan, np.float32)}},
-            r"00-male\.pkl: variable 4x4/Dense1/bias holds NaN or infinity",
+            r"00-male\.pkl: .*NaN or infinite: 4x4/Dense1/bias",
         ),
-        ({"replaced": {"4x4/Dense1/bias": np.zeros(3, np.float32)}}, r"4x4/Dense1/bias: shape \(3,\), expected \(1,\)"),
-        ({"replaced": {"8x8/Conv7/bias": np.zeros(3, np.float32)}}, r"not expected 8x8/Conv7/bias"),
+        (
+            {"replaced": {"4x4/Dense1/bias": np.zeros(3, np.float32)}},
+            r"4x4/Dense1/bias \(\[3\] where \[1\] is expected\)",
+        ),
+        ({"replaced": {"8x8/Conv7/bias": np.zeros(3, np.float32)}}, r"not expected: 8x8/Conv7/bias"),
         ({"kwargs": {"wobble": 1}}, "setting wobble = 1: unknown"),
         ({"kwargs": {"resolution": 24}}, "must be a power of two"),
         ({"function": "D_paper"}, r"another kind \(progressive GAN discriminator, D_paper\)"),

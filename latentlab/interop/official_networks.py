@@ -145,7 +145,7 @@ def network_of(official: OfficialNetwork) -> AnyNetwork:
 def _from_kwargs(official: OfficialNetwork, config: BaseModel, build: Callable[[Any], AnyNetwork]) -> AnyNetwork:
     if official.arguments:
         raise CheckpointError(f"it was made with arguments without names ({official.arguments}), which is not known.")
-    return assigned(build(config), {name: official.torch(name) for name in official.tensors})
+    return assigned(lambda: build(config), {name: official.torch(name) for name in official.tensors})
 
 
 def _repository(official: OfficialNetwork) -> Repository:

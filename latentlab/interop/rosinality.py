@@ -43,7 +43,7 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
             f"no StyleGAN2 generator of this port: {', '.join(_TELLING)} are not all in {AVERAGED}, g or at the top."
         )
     config = _config(state)
-    generator, names = Generator(config), dict(_names(config))
+    names = dict(_names(config))
     known = {theirs for theirs, _ in names.values()}
     superfluous = sorted(name for name in state if name not in known and not _is_filter(name))
     if superfluous:
@@ -52,7 +52,7 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
     made = {own: _converted(state[theirs], how) for own, (theirs, how) in names.items() if theirs in state}
     average = checkpoint.get(AVERAGE_LATENT)
     made["mapping.w_avg"] = average.reshape(-1).float() if isinstance(average, Tensor) else torch.zeros(config.w_dim)
-    assigned(generator, made, {own: theirs for own, (theirs, _) in names.items()})
+    generator = assigned(lambda: Generator(config), made, {own: theirs for own, (theirs, _) in names.items()})
     if not isinstance(average, Tensor):
         with torch.inference_mode():
             z = sample_z(0, slice(0, _FOR_AVERAGE), config.z_dim, stream="w_avg")

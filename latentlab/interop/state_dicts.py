@@ -1,31 +1,37 @@
 """Tensors that came from others, put into a network of ours, every misfit named as it is called where it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from latentlab.errors import CheckpointError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_SHOWN = 5
+_SHOWN = 20
 
 
-def assigned(network: Network, state: Mapping[str, Tensor], names: Mapping[str, str] | None = None) -> Network:
+def assigned(
+    build: Callable[[], Network], state: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> Network:
     """The network in eval mode and without gradients, its tensors taken from a state.
 
+    It is built without memory first, and with it only if the state fits: settings may ask for networks of any size.
     Buffers that the state lacks keep what the settings make them (resampling filters, say) where these decide them.
 
     Args:
-        network: Of the form that its settings say.
+        build: Makes the network that its settings describe.
         state: Tensors by our names.
         names: What each of our tensors is called where it came from; its own name if left out.
 
     Raises:
         CheckpointError: A tensor is missing, superfluous, of another shape, or not finite; each is named.
     """
-    own, called = network.state_dict(), dict(names or {})
+    with torch.device("meta"):
+        own = build().state_dict()
+    called = dict(names or {})
     filters = {name for name in own if name.rsplit(".", 1)[-1] in _DECIDED}
     missing = [name for name in own if name not in state and name not in filters]
     superfluous = [name for name in state if name not in own]
@@ -41,9 +47,10 @@ def assigned(network: Network, state: Mapping[str, Tensor], names: Mapping[str, 
         "of another shape": misshapen,
         "NaN or infinite": [called.get(name, name) for name in not_finite],
     }
-    found = "; ".join(f"{what}: {_listed(which)}" for what, which in problems.items() if which)
+    found = "; ".join(f"{what}: {listed(which)}" for what, which in problems.items() if which)
     if found:
         raise CheckpointError(f"the tensors do not fit the network that the settings describe: {found}.")
+    network = build()
     network.load_state_dict(dict(state), strict=False)
     return network.eval().requires_grad_(False)
 
@@ -52,6 +59,7 @@ _DECIDED = {"resample_filter", "up_filter", "down_filter"}
 """Last parts of the names of buffers that the settings decide."""
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first of some names, and how many more there are; what cannot be printed is escaped."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(ascii(name)[1:-1] for name in names[:_SHOWN]) + more

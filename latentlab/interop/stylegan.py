@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from latentlab.errors import CheckpointError
+from latentlab.interop.state_dicts import listed
 from latentlab.networks import (
     Discriminator,
     DiscriminatorBlock,
@@ -92,8 +93,10 @@ def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, A
         CheckpointError: A setting is not supported, or a variable is missing, superfluous or of another shape.
     """
     config = GeneratorConfig.model_validate(_fields(static_kwargs, _GENERATOR_FIELDS, GeneratorConfig))
+    with torch.device("meta"):  # settings may ask for networks of any size
+        _check_fit(dict(generator_tensors(Generator(config))), variables, optional={"lod", "G_synthesis/lod"})
     generator = Generator(config)
-    _assign(dict(generator_tensors(generator)), variables, optional={"lod", "G_synthesis/lod"})
+    _assign(dict(generator_tensors(generator)), variables)
     generator.synthesis.lod = _level_of_detail(variables.get("G_synthesis/lod", variables.get("lod")))
     return generator.eval().requires_grad_(False)
 
@@ -105,8 +108,11 @@ def discriminator_from_variables(variables: Variables, static_kwargs: Mapping[st
         CheckpointError: As in generator_from_variables.
     """
     fields = _fields(static_kwargs, _DISCRIMINATOR_FIELDS, DiscriminatorConfig)
-    discriminator = Discriminator(DiscriminatorConfig.model_validate(fields))
-    _assign(dict(discriminator_tensors(discriminator)), variables, optional={"lod"})
+    config = DiscriminatorConfig.model_validate(fields)
+    with torch.device("meta"):
+        _check_fit(dict(discriminator_tensors(Discriminator(config))), variables, optional={"lod"})
+    discriminator = Discriminator(config)
+    _assign(dict(discriminator_tensors(discriminator)), variables)
     discriminator.lod = _level_of_detail(variables.get("lod"))
     return discriminator.eval().requires_grad_(False)
 
@@ -200,19 +206,27 @@ def _level_of_detail(value: Any) -> float:
     return float(array.reshape(()))
 
 
+def _check_fit(targets: Mapping[str, Tensor], variables: Variables, *, optional: set[str]) -> None:
+    """Refuse variables that are missing, superfluous, of another shape or not finite, naming each."""
+    misshapen = [
+        f"{name} ({list(shape)} where {list(target.shape)} is expected)"
+        for name, target in targets.items()
+        if name in variables and (shape := _from_official_layout(name, variables[name]).shape) != target.shape
+    ]
+    problems = {
+        "missing": sorted(targets.keys() - variables.keys()),
+        "not expected": sorted(variables.keys() - targets.keys() - optional),
+        "of another shape": misshapen,
+        "NaN or infinite": [
+            name for name in targets if name in variables and not np.isfinite(np.asarray(variables[name])).all()
+        ],
+    }
+    found = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
+    if found:
+        raise CheckpointError(f"variables do not fit the network's settings: {found}.")
+
+
 @torch.no_grad()
-def _assign(targets: Mapping[str, Tensor], variables: Variables, *, optional: set[str]) -> None:
-    missing, superfluous = targets.keys() - variables.keys(), variables.keys() - targets.keys() - optional
-    if missing or superfluous:
-        described = [f"{word} {', '.join(sorted(names)[:5])}" for word, names in
-                     (("missing", missing), ("not expected", superfluous)) if names]  # fmt: skip
-        raise CheckpointError(f"variables do not fit the network's settings: {'; '.join(described)}.")
+def _assign(targets: Mapping[str, Tensor], variables: Variables) -> None:
     for name, target in targets.items():
-        value = _from_official_layout(name, variables[name])
-        if value.shape != target.shape:
-            raise CheckpointError(f"variable {name}: shape {tuple(value.shape)}, expected {tuple(target.shape)}.")
-        if not bool(value.isfinite().all()):
-            raise CheckpointError(
-                f"variable {name} holds NaN or infinity: the file is damaged, or training went wrong."
-            )
-        target.copy_(value)
+        target.copy_(_from_official_layout(name, variables[name]))

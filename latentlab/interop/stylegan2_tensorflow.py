@@ -71,15 +71,15 @@ def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, A
     """
     if variables.keys() >= {"G_mapping/LabelConcat/weight"}:
         raise CheckpointError("the labels of a conditional StyleGAN2 of 2019 (LabelConcat) are not supported.")
-    generator = Generator(_config(static_kwargs, variables))
-    names = dict(_names(generator.config))
+    config = _config(static_kwargs, variables)
+    names = dict(_names(config))
     superfluous = sorted(variables.keys() - {name for name, _ in names.values()} - _OPTIONAL)
     if superfluous:
         raise CheckpointError(f"variables that a StyleGAN2 generator of these settings does not have: "
                               f"{', '.join(superfluous[:5])}.")  # fmt: skip
     state = {own: _converted(variables[name], how) for own, (name, how) in names.items() if name in variables}
     official = {own: name for own, (name, _) in names.items()}
-    return assigned(generator, state, official)
+    return assigned(lambda: Generator(config), state, official)
 
 
 def _config(kwargs: Mapping[str, Any], variables: Variables) -> GeneratorConfig:

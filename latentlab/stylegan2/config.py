@@ -17,6 +17,9 @@ Architecture = Literal["orig", "skip", "resnet"]
 Repository = Literal["stylegan2-ada-pytorch", "stylegan3"]
 """Two official codes with the same networks; StyleGAN3's passes the synthesis settings flat, with other defaults."""
 
+MOST_LAYERS = 1000
+"""Of a mapping or synthesis network; a file may ask for more."""
+
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -33,7 +36,7 @@ def _filter(taps: tuple[float, ...]) -> tuple[float, ...]:
 
 
 Resolution = Annotated[int, Field(ge=4, le=4096), AfterValidator(_power_of_two)]
-Taps = Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_filter)]
+Taps = Annotated[tuple[float, ...], Field(min_length=1, max_length=64), AfterValidator(_filter)]
 Clamp = Annotated[float, Field(gt=0)]
 
 
@@ -46,7 +49,7 @@ class Settings(BaseModel):
 class MappingConfig(Settings):
     """The mapping network Z -> W."""
 
-    num_layers: int = Field(8, ge=1)
+    num_layers: int = Field(8, ge=1, le=MOST_LAYERS)
     embed_features: int | None = Field(None, ge=1)  # of labels; None for w_dim
     layer_features: int | None = Field(None, ge=1)  # between layers; None for w_dim
     activation: Activation = "lrelu"

@@ -6,13 +6,13 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from latentlab.errors import CheckpointError
-from latentlab.stylegan2.config import Clamp, ConditionalConfig, Settings
+from latentlab.stylegan2.config import MOST_LAYERS, Clamp, ConditionalConfig, Settings
 
 
 class MappingConfig(Settings):
     """The mapping network Z -> W: its layers, and of training how fast they learn and how slowly w_avg follows."""
 
-    num_layers: int = Field(2, ge=1)
+    num_layers: int = Field(2, ge=1, le=MOST_LAYERS)
     lr_multiplier: float = Field(0.01, gt=0)
     w_avg_beta: float | None = Field(0.998, ge=0, le=1)
 
@@ -26,7 +26,7 @@ class GeneratorConfig(ConditionalConfig):
     mapping_kwargs: MappingConfig = MappingConfig()
     channel_base: int = Field(32768, ge=1)  # feature maps are this over twice the cutoff, up to channel_max
     channel_max: int = Field(512, ge=1)
-    num_layers: int = Field(14, ge=1)  # before ToRGB
+    num_layers: int = Field(14, ge=1, le=MOST_LAYERS)  # before ToRGB
     num_critical: int = Field(2, ge=0)  # of them, at the end, with the highest cutoff that the resolution allows
     margin_size: int = Field(10, ge=0)  # what feature maps show beyond the image, in pixels of each
     output_scale: float = 0.25
