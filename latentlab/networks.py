@@ -45,7 +45,7 @@ class NetworkConfig(BaseModel):
     resolution: Resolution = 1024
     num_channels: int = Field(3, ge=1)
     fmap_base: int = Field(8192, ge=1)
-    fmap_max: int = Field(512, ge=1)
+    fmap_max: int = Field(512, ge=1, le=65536)
     blur: bool = True  # filter [1, 2, 1] after upscaling and before downscaling; off in the progressive GAN
     fused_scale: bool | Literal["auto"] = "auto"
 
@@ -75,10 +75,10 @@ class GeneratorConfig(NetworkConfig):
     generator, is `GeneratorConfig.traditional()`.
     """
 
-    z_dim: int = Field(512, ge=1)
-    w_dim: int = Field(512, ge=1)
+    z_dim: int = Field(512, ge=1, le=65536)
+    w_dim: int = Field(512, ge=1, le=65536)
     mapping_layers: int = Field(8, ge=0, le=1000)
-    mapping_fmaps: int = Field(512, ge=1)
+    mapping_fmaps: int = Field(512, ge=1, le=65536)
     mapping_lrmul: float = Field(0.01, gt=0)
     use_styles: bool = True
     const_input: bool = True

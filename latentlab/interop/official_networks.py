@@ -14,6 +14,7 @@ from latentlab.errors import CheckpointError, UsageError
 from latentlab.files import file_sha256
 from latentlab.interop import stylegan, stylegan2_tensorflow
 from latentlab.interop.pickles import Limits, OfficialFile, OfficialNetwork, TensorFlowNetwork, open_official
+from latentlab.interop.pickles.cursor import shown
 from latentlab.interop.rosinality import generator_from_checkpoint, is_rosinality
 from latentlab.interop.state_dicts import assigned
 from latentlab.results import NetworkName
@@ -76,7 +77,7 @@ def load_network_file(
         try:
             network = network_of(chosen)
         except CheckpointError as error:
-            raise CheckpointError(f"{path}, {chosen.name}: {error}") from error
+            raise CheckpointError(f"{path}, {shown(chosen.name)}: {shown(str(error), 4000)}") from error
         which, digest = chosen.name, opened.sha256
         origin = {"kind": opened.kind, "architecture": chosen.architecture, "content_sha256": chosen.sha256}
     if label is not None:
@@ -196,11 +197,16 @@ def _set_label(network: AnyNetwork, label: int) -> None:
 # -------------------------------------------------------------------------------------------- of PyTorch checkpoints
 
 
+_OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+"""The magic number with which torch.save began before it wrote zip archives, behind the pickle's protocol."""
+
+
 def _is_torch_archive(path: Path) -> bool:
-    """Whether a file is a zip archive, as torch.save writes."""
+    """Whether a file was written by torch.save, as a zip archive or in the form before that."""
     try:
         with path.open("rb") as file:
-            return file.read(2) == b"PK"
+            start = file.read(16)
+            return start.startswith(b"PK") or start[2:].startswith(_OLD_TORCH)
     except OSError:
         return False
 
@@ -212,7 +218,8 @@ def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds for files that are no checkpoints
         raise CheckpointError(
-            f"{path} is no checkpoint that can be read without executing what is in it ({type(error).__name__})."
+            f"{path} is no checkpoint of tensors alone, or it is cut short or damaged ({type(error).__name__}). What "
+            "would have to be executed is not read."
         ) from error
     if not is_rosinality(checkpoint):
         keys = ", ".join(map(str, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
@@ -223,7 +230,7 @@ def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
     try:
         return generator_from_checkpoint(checkpoint)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {shown(str(error), 4000)}") from error
 
 
 def _combined(digest: str, which: str, label: int | None) -> str:

@@ -50,8 +50,8 @@ class MappingConfig(Settings):
     """The mapping network Z -> W."""
 
     num_layers: int = Field(8, ge=1, le=MOST_LAYERS)
-    embed_features: int | None = Field(None, ge=1)  # of labels; None for w_dim
-    layer_features: int | None = Field(None, ge=1)  # between layers; None for w_dim
+    embed_features: int | None = Field(None, ge=1, le=65536)  # of labels; None for w_dim
+    layer_features: int | None = Field(None, ge=1, le=65536)  # between layers; None for w_dim
     activation: Activation = "lrelu"
     lr_multiplier: float = Field(0.01, gt=0)
     w_avg_beta: float | None = Field(0.995, ge=0, le=1)
@@ -61,7 +61,7 @@ class ChannelConfig(Settings):
     """How many feature maps there are at each resolution: min(channel_base / resolution, channel_max)."""
 
     channel_base: int = Field(32768, ge=1)
-    channel_max: int = Field(512, ge=1)
+    channel_max: int = Field(512, ge=1, le=65536)
     num_fp16_res: int = Field(0, ge=0)
     conv_clamp: Clamp | None = None  # activations are clamped to +- this
 
@@ -100,11 +100,11 @@ class ConditionalConfig(Settings):
     c_dim numbers.
     """
 
-    z_dim: int = Field(512, ge=1)
-    c_dim: int = Field(0, ge=0)
-    w_dim: int = Field(512, ge=1)
+    z_dim: int = Field(512, ge=1, le=65536)
+    c_dim: int = Field(0, ge=0, le=65536)
+    w_dim: int = Field(512, ge=1, le=65536)
     img_resolution: Resolution
-    img_channels: int = Field(3, ge=1)
+    img_channels: int = Field(3, ge=1, le=65536)
     label: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
@@ -156,9 +156,9 @@ class EpilogueConfig(Settings):
 class DiscriminatorConfig(ChannelConfig):
     """Architecture of a discriminator."""
 
-    c_dim: int = Field(0, ge=0)
+    c_dim: int = Field(0, ge=0, le=65536)
     img_resolution: Annotated[Resolution, Field(ge=8)]
-    img_channels: int = Field(3, ge=1)
+    img_channels: int = Field(3, ge=1, le=65536)
     architecture: Architecture = "resnet"
     cmap_dim: int | None = Field(None, ge=1)  # None for the feature maps at 4x4
     block_kwargs: BlockConfig = BlockConfig()

@@ -25,12 +25,12 @@ class GeneratorConfig(ConditionalConfig):
 
     mapping_kwargs: MappingConfig = MappingConfig()
     channel_base: int = Field(32768, ge=1)  # feature maps are this over twice the cutoff, up to channel_max
-    channel_max: int = Field(512, ge=1)
+    channel_max: int = Field(512, ge=1, le=65536)
     num_layers: int = Field(14, ge=1, le=MOST_LAYERS)  # before ToRGB
     num_critical: int = Field(2, ge=0)  # of them, at the end, with the highest cutoff that the resolution allows
     margin_size: int = Field(10, ge=0)  # what feature maps show beyond the image, in pixels of each
     output_scale: float = 0.25
-    conv_kernel: int = Field(3, ge=1)
+    conv_kernel: int = Field(3, ge=1, le=15)
     use_radial_filters: bool = False  # for downsampling, where the cutoff leaves room
     conv_clamp: Clamp | None = 256  # activations are clamped to +- this
     num_fp16_res: int = Field(4, ge=0)  # without effect: everything is float32

@@ -130,14 +130,14 @@ def check_shape(shape: tuple[Any, ...]) -> int:
     Raises:
         RefusedError: It is no shape: too many dimensions, or sizes that are no numbers or out of all reason.
     """
-    sizes = [size for size in shape if isinstance(size, int) and 0 <= size <= _LARGEST]
+    sizes = [size for size in shape if type(size) is int and 0 <= size <= _LARGEST]
     if len(shape) > _MOST_DIMENSIONS or len(sizes) != len(shape) or math.prod(max(s, 1) for s in sizes) > _LARGEST:
         raise RefusedError(f"has an array with a shape that cannot be: {shown(_numbers(shape))}.")
     return math.prod(sizes)
 
 
 def _numbers(values: tuple[Any, ...]) -> str:
-    return ", ".join(str(v) if isinstance(v, int) else type(v).__name__ for v in values[: _MOST_DIMENSIONS + 1])
+    return ", ".join(str(v) if type(v) is int else type(v).__name__ for v in values[: _MOST_DIMENSIONS + 1])
 
 
 def _array(data: Encoded, dtype: np.dtype, shape: tuple[Any, ...], *, order: str) -> np.ndarray:

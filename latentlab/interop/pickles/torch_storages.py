@@ -134,7 +134,7 @@ def make_parameter(arguments: tuple[Any, ...], _budget: Budget) -> np.ndarray:
 
 def _view(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> np.ndarray:
     count = check_shape(shape)
-    if len(strides) != len(shape) or not all(isinstance(s, int) and s >= 0 for s in strides) or offset < 0:
+    if len(strides) != len(shape) or not all(type(s) is int and s >= 0 for s in strides) or offset < 0:
         raise RefusedError("has a tensor with strides or an offset that cannot be.")
     if not count:
         return np.empty(shape, storage.dtype)
@@ -144,6 +144,11 @@ def _view(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tuple[
             f"has a tensor {shown(str(list(shape)))} that reaches for element {shown(str(max(last + 1, count)))} of a "
             f"storage of {storage.count:,}."
         )
+    dense = 1
+    for stride, extent in sorted((s, e) for s, e in zip(strides, shape, strict=True) if e > 1):
+        if stride < dense:
+            raise RefusedError(f"has a tensor {shown(str(list(shape)))} whose elements lie on each other.")
+        dense = stride * extent
     size = storage.dtype.itemsize
     steps = tuple(stride * size if extent > 1 else size for extent, stride in zip(shape, strides, strict=True))
     return np.ndarray(shape, storage.dtype, buffer=storage.data, offset=offset * size, strides=steps)
