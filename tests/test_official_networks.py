@@ -1,6 +1,7 @@
 """Networks out of official files and checkpoints: the recorded images, from files of the right form."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,59 @@ def test_a_file_cut_in_half_is_said_to_be_so(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CheckpointError, match="cut short or damaged"):
         load_network_file(path)
+
+
+def port(tmp_path, name, change=None, **how):
+    named = rosinality_names(arrays(RECORDED / "sg2_skip32.weights.npz")) | (change or {})
+    torch.save({"g_ema": named}, tmp_path / name, **how)
+    return tmp_path / name
+
+
+def test_checkpoints_of_the_older_form_are_read(tmp_path):
+    loaded = load_network_file(port(tmp_path, "old.pt", _use_new_zipfile_serialization=False))
+    assert loaded.network.img_resolution == 32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conv1.conv.weight": torch.zeros(3)}, r"conv1\.conv\.weight has the shape \[3\], where 5 axes"),
+        ({"convs.0.conv.weight": torch.zeros(3, 3)}, r"convs\.0\.conv\.weight has the shape \[3, 3\]"),
+        ({"input.input": torch.zeros(1).expand(1, 64, 4, 4)}, r"'input\.input' is no plain tensor"),
+        ({3: torch.zeros(1)}, "3 is no plain tensor under a name"),
+        ({"noises.noise_0": torch.zeros(1, 1, 4, 4).to_sparse()}, r"'noises\.noise_0' is no plain tensor"),
+        ({"conv1.activate.bias": torch.full((64,), float("nan"))}, r"NaN or infinite: conv1\.activate\.bias"),
+    ],
+)
+def test_odd_tensors_of_checkpoints_are_named(tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        load_network_file(port(tmp_path, "odd.pt", change))
+
+
+def test_compressed_checkpoints_are_refused(tmp_path):
+    path = port(tmp_path, "plain.pt")
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name) if "data/" not in name else bytes(1 << 20))
+    with pytest.raises(CheckpointError, match=r"would unpack to .* bytes"):
+        load_network_file(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"mapping_kwargs": {"num_layers": 10**8}}, "num_layers: Input should be less"),
+        ({"z_dim": 10**12}, "z_dim: Input should be less"),
+        ({"synthesis_kwargs": {"channel_base": 10**9, "channel_max": 60_000}}, "of another shape"),
+        ({"evil\nname\x1b[31m": 1}, r"evil\\x0aname\\x1b\[31m"),
+    ],
+)
+def test_settings_out_of_reason_cost_nothing(tmp_path, kwargs, message):
+    state = arrays(RECORDED / "sg2_tiny_asym.weights.npz")
+    made = module_tree("Generator", state, init_kwargs={**settings("sg2_tiny_asym"), **kwargs})
+    with pytest.raises(CheckpointError, match=message) as refused:
+        load_network_file(pytorch_pickle(tmp_path / "odd.pkl", {"G_ema": made}))
+    assert "\n" not in str(refused.value)
 
 
 def test_other_checkpoints_are_named(tmp_path):

@@ -1,5 +1,7 @@
 """Networks out of files that others' code wrote, in this project's classes: official pickles, a port's checkpoints."""
 
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,8 +216,11 @@ def _is_torch_archive(path: Path) -> bool:
 def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
     if which not in (None, "g_ema"):
         raise UsageError(f"--which {which}: of a checkpoint (.pt) only the averaged generator, g_ema, is converted.")
+    _check_archive(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds for files that are no checkpoints
         raise CheckpointError(
             f"{path} is no checkpoint of tensors alone, or it is cut short or damaged ({type(error).__name__}). What "
@@ -231,6 +236,20 @@ def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
         return generator_from_checkpoint(checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {shown(str(error), 4000)}") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive whose parts are compressed: torch.save stores them as they are, and a bomb does not.
+
+    Raises:
+        CheckpointError: saying so.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        inside = sum(entry.file_size for entry in archive.infolist())
+    if inside > path.stat().st_size:
+        raise CheckpointError(f"{path} would unpack to {inside:,} bytes; torch.save compresses nothing.")
 
 
 def _combined(digest: str, which: str, label: int | None) -> str:

@@ -42,6 +42,7 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
         raise CheckpointError(
             f"no StyleGAN2 generator of this port: {', '.join(_TELLING)} are not all in {AVERAGED}, g or at the top."
         )
+    _check_tensors(state)
     config = _config(state)
     names = dict(_names(config))
     known = {theirs for theirs, _ in names.values()}
@@ -70,6 +71,23 @@ def _candidates(checkpoint: Any) -> Iterator[Mapping[str, Tensor]]:
 
 def _looks_so(state: Mapping[str, Any]) -> bool:
     return all(isinstance(state.get(name), Tensor) for name in _TELLING)
+
+
+def _check_tensors(state: Mapping[Any, Any]) -> None:
+    """Refuse what is no plain tensor under a name, or shows its numbers repeatedly.
+
+    Raises:
+        CheckpointError: naming the first.
+    """
+    for name, tensor in state.items():
+        plain = isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
+        if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise CheckpointError(f"{name!r} is no plain tensor under a name.")
+    axes = {"style.1.weight": 2, "input.input": 4, "conv1.conv.weight": 5, "to_rgb1.bias": 4}
+    for name, tensor in state.items():
+        wanted = axes.get(name, 5 if name.startswith("convs.") and name.endswith(".conv.weight") else tensor.ndim)
+        if tensor.ndim != wanted:
+            raise CheckpointError(f"{name} has the shape {list(tensor.shape)}, where {wanted} axes are expected.")
 
 
 def _config(state: Mapping[str, Tensor]) -> GeneratorConfig:
