@@ -217,11 +217,12 @@ def load_generator(spec: str | Path) -> tuple[AnyGenerator, NetworkName]:
 
 
 def _identity(generator: AnyGenerator, weights_sha256: str) -> str:
-    """The hash of what decides the images: the weights, and the class that a conditional generator shows."""
+    """The hash of what decides the images: the weights, the class of a conditional generator, the level of detail."""
     label = getattr(generator, "label", None)
-    if label is None:
+    lod = generator.synthesis.lod if isinstance(generator, Generator) else 0.0
+    if label is None and not lod:
         return weights_sha256
-    return hashlib.sha256(f"{weights_sha256} {label}".encode()).hexdigest()
+    return hashlib.sha256(f"{weights_sha256} {label} {lod}".encode()).hexdigest()
 
 
 def _runs() -> list[Path]:

@@ -18,6 +18,7 @@ from latentlab.errors import CheckpointError, DataError, OutputExistsError, Usag
 from latentlab.images import to_uint8
 from latentlab.interop.converting import compare_with_image, official_latent, save_network, seed_in
 from latentlab.interop.official_networks import load_generator_file, load_network_file
+from latentlab.stylegan3 import official_generator_config
 
 REFERENCE = Path(__file__).parent / "reference"
 RECORDED = REFERENCE / "stylegan2-3"
@@ -269,6 +270,25 @@ def port(tmp_path, name, change=None, **how):
 def test_checkpoints_of_the_older_form_are_read(tmp_path):
     loaded = load_network_file(port(tmp_path, "old.pt", _use_new_zipfile_serialization=False))
     assert loaded.network.img_resolution == 32
+
+
+def test_noise_that_a_checkpoint_lacks_is_drawn(tmp_path):
+    io, named = arrays(RECORDED / "sg2_skip32.io.npz"), rosinality_names(arrays(RECORDED / "sg2_skip32.weights.npz"))
+    torch.save({"g_ema": {k: v for k, v in named.items() if not k.startswith("noises.")}}, tmp_path / "early.pt")
+    generator = load_network_file(tmp_path / "early.pt").network
+    ws = generator.mapping(torch.from_numpy(io["in/z"]))
+    close(generator.synthesis(ws[:8], "none"), io["img_none"])
+    assert all(
+        0.5 < float(layer.noise_const.std()) < 1.5 for block in generator.synthesis.blocks for layer in block.layers
+    )
+
+
+def test_stylegan3_settings_may_say_their_defaults():
+    kwargs = settings("sg3_t14")
+    given = {**kwargs, "first_cutoff": 2, "first_stopband": 2**2.1, "last_stopband_rel": 2**0.3, "filter_size": 6}
+    assert official_generator_config(given) == official_generator_config(kwargs)
+    with pytest.raises(CheckpointError, match="setting filter_size = 4: only 6 is supported"):
+        official_generator_config({**kwargs, "filter_size": 4})
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def is_rosinality(checkpoint: Any) -> bool:
 def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
     """The averaged generator (`g_ema`; `g` where there is none) in eval mode.
 
-    `latent_avg` becomes w_avg; where it is missing, as in checkpoints that were saved while training, w_avg is the mean
+    Noise images that a file lacks are drawn. `latent_avg` becomes w_avg; where it is missing, as in checkpoints that were saved while training, w_avg is the mean
     of w over 10,000 z.
 
     Raises:
@@ -51,6 +51,11 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
         raise CheckpointError(f"tensors that this port's StyleGAN2 does not have: {', '.join(superfluous[:5])}.")
     _check_filters(state)
     made = {own: _converted(state[theirs], how) for own, (theirs, how) in names.items() if theirs in state}
+    if not any(name.startswith("noises.") for name in state):  # early files have none: the port drew them when it began
+        drawn = torch.Generator().manual_seed(0)
+        sizes = (2 ** ((number + 5) // 2) for number in range(2 * len(config.resolutions) - 1))
+        noises = [torch.randn(size, size, generator=drawn) for size in sizes]
+        made |= dict(zip((own for own in names if own.endswith("noise_const")), noises, strict=True))
     average = checkpoint.get(AVERAGE_LATENT)
     made["mapping.w_avg"] = average.reshape(-1).float() if isinstance(average, Tensor) else torch.zeros(config.w_dim)
     generator = assigned(lambda: Generator(config), made, {own: theirs for own, (theirs, _) in names.items()})

@@ -95,10 +95,14 @@ def _config(kwargs: Mapping[str, Any], variables: Variables) -> GeneratorConfig:
         return {own: kwargs[theirs] for theirs, own in names.items() if theirs in kwargs}
 
     fields: dict[str, Any] = {"z_dim": 512, "c_dim": 0, "w_dim": 512, "img_channels": 3, **part(_NETWORK)}
+    base = kwargs.get("fmap_base", 16384)
+    if not isinstance(base, int) or isinstance(base, bool):
+        raise CheckpointError(f"setting fmap_base = {base!r}: it must be a whole number.")
     if "resolution" not in kwargs:
-        fields["img_resolution"] = max((variables[n].shape[-1] for n in variables if "/noise" in n), default=1024)
-    fields["mapping_kwargs"] = part(_MAPPING)
-    fields["synthesis_kwargs"] = {"channel_base": 2 * kwargs.get("fmap_base", 16384), **part(_SYNTHESIS)}
+        sizes = [array.shape[-1] for name, array in variables.items() if "/noise" in name and array.ndim]
+        fields["img_resolution"] = max(sizes, default=1024)
+    fields["mapping_kwargs"] = {"layer_features": 512, **part(_MAPPING)}
+    fields["synthesis_kwargs"] = {"channel_base": 2 * base, **part(_SYNTHESIS)}
     return official_generator_config(fields, "stylegan2-ada-pytorch")
 
 

@@ -25,8 +25,8 @@ CONFIGS = ("config.json", "generator.json")
 """What a run folder says of its generator: a training's settings, or what a user's own generator is."""
 
 RUN_CONTENT = (
-    "a run folder has config.json (or generator.json, which `latentlab report package.module:factory` writes for a "
-    "generator of your own) and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
+    "a run folder has config.json (or generator.json, which `latentlab report` writes when it is given "
+    "package.module:factory or the official file itself) and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
 )
 
 

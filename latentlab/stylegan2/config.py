@@ -196,7 +196,8 @@ def official_generator_config(kwargs: Mapping[str, Any], repository: Repository)
     if repository == "stylegan3":
         flat = {name: fields.pop(name) for name in list(fields) if name in SynthesisConfig.model_fields}
         fields["synthesis_kwargs"] = {"conv_clamp": 256, "num_fp16_res": 4, "fused_modconv_default": True, **flat}
-        fields["mapping_kwargs"] = {"w_avg_beta": 0.998, **fields.get("mapping_kwargs", {})}
+        mapping = fields.get("mapping_kwargs", {})
+        fields["mapping_kwargs"] = {"w_avg_beta": 0.998, **mapping} if isinstance(mapping, Mapping) else mapping
     return _checked(GeneratorConfig, fields)
 
 

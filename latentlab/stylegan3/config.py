@@ -1,5 +1,6 @@
 """The settings of an alias-free generator, under the official names: what an official file says is taken as it is."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -7,6 +8,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from latentlab.errors import CheckpointError
 from latentlab.stylegan2.config import MOST_LAYERS, Clamp, ConditionalConfig, Settings
+
+_FIXED = {
+    "first_cutoff": 2,
+    "first_stopband": 2**2.1,
+    "last_stopband_rel": 2**0.3,
+    "filter_size": 6,
+    "lrelu_upsampling": 2,
+}
+"""Official settings that have one value here, their default."""
 
 
 class MappingConfig(Settings):
@@ -59,8 +69,13 @@ def official_generator_config(kwargs: Mapping[str, Any]) -> GeneratorConfig:
     Raises:
         CheckpointError: an argument is unknown, or has a value that it may not have.
     """
+    fields = dict(kwargs)
+    for name, default in _FIXED.items():
+        value = fields.pop(name, default)
+        if not isinstance(value, int | float) or not math.isclose(value, default):
+            raise CheckpointError(f"setting {name} = {value!r}: only {default:g} is supported.")
     try:
-        return GeneratorConfig.model_validate(dict(kwargs))
+        return GeneratorConfig.model_validate(fields)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"])) or "settings"
