@@ -31,8 +31,8 @@ def is_rosinality(checkpoint: Any) -> bool:
 def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
     """The averaged generator (`g_ema`; `g` where there is none) in eval mode.
 
-    Noise images that a file lacks are drawn. `latent_avg` becomes w_avg; where it is missing, as in checkpoints that were saved while training, w_avg is the mean
-    of w over 10,000 z.
+    Noise images that a file lacks are drawn. `latent_avg` becomes w_avg; where it is missing, as in checkpoints of a
+    training, w_avg is the mean of w over 10,000 z.
 
     Raises:
         CheckpointError: The names are others, or tensors are missing, superfluous, of another shape or NaN.

@@ -26,7 +26,8 @@ CONFIGS = ("config.json", "generator.json")
 
 RUN_CONTENT = (
     "a run folder has config.json (or generator.json, which `latentlab report` writes when it is given "
-    "package.module:factory or the official file itself) and, as far as they exist, results.jsonl, previews.npz, stats.jsonl, grids/"
+    "package.module:factory or the official file itself) and, as far as they exist, results.jsonl, previews.npz, "
+    "stats.jsonl, grids/"
 )
 
 
