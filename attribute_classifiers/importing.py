@@ -6,7 +6,7 @@ official text says; those who compared the networks with labels take the second:
 "present" are -2 l. Factor and sign go into the last layer, which is exact in floating point.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from attribute_classifiers.attributes import CELEBA_ATTRIBUTES
 from attribute_classifiers.card import unmeasured_card
-from attribute_classifiers.network import WEIGHTS, AttributeClassifiers, write_records
+from attribute_classifiers.network import WEIGHTS, write_records
 from attribute_classifiers.official_names import files_by_attribute
 from attribute_classifiers.presets import ClassifierShape
-from attribute_classifiers.streaming import write_in_turn
+from latentlab.checkpoint import write_tensors
 from latentlab.errors import CheckpointError
 from latentlab.files import atomic_folder, refuse_existing
 from latentlab.interop.pickles import OfficialFile, OfficialNetwork, open_official
@@ -80,7 +80,7 @@ def import_classifiers(
 ) -> Imported:
     """Make a classifier folder of official files; it appears at once, or not at all.
 
-    One network after the other is read, checked and written: memory holds one file and two networks at a time.
+    One file after the other is read; memory holds all networks and one file.
 
     Args:
         files: Official files, and folders of such.
@@ -100,17 +100,15 @@ def import_classifiers(
     shape = ClassifierShape(trunk="separate", attributes=tuple(found), network=opened.network.config)
     sources: list[dict[str, Any]] = []
 
-    def tensors() -> Iterator[tuple[str, Tensor]]:
-        for number, (attribute, path) in enumerate([first, *others]):
-            classifier = opened if number == 0 else read_classifier(path)
-            _check_alike(classifier, path, opened, first[1])
-            sources.append(_source(attribute, path, classifier, sources))
-            yield from _weights(classifier.network, number, FACTORS[positive_output])
-            progress(number + 1, len(found), attribute)
-        yield "temperature", torch.ones(len(found))
-
+    state = {"temperature": torch.ones(len(found))}
+    for number, (attribute, path) in enumerate([first, *others]):
+        classifier = opened if number == 0 else read_classifier(path)
+        _check_alike(classifier, path, opened, first[1])
+        sources.append(_source(attribute, path, classifier, sources))
+        state |= _weights(classifier.network, number, FACTORS[positive_output])
+        progress(number + 1, len(found), attribute)
     with atomic_folder(out) as temporary:
-        write_in_turn(temporary / WEIGHTS, _shapes(shape), tensors())
+        write_tensors(state, temporary / WEIGHTS)
         origin = {
             "kind": "official StyleGAN attribute classifiers",
             "paper": PAPER,
@@ -192,15 +190,10 @@ def _source(attribute: str, path: Path, classifier: Classifier, earlier: Sequenc
     return {"attribute": attribute, "file": path.name, **hashes}
 
 
-def _shapes(shape: ClassifierShape) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors of a classifier folder, by name, without the tensors."""
-    with torch.device("meta"):
-        state = AttributeClassifiers(shape).state_dict()
-    state["temperature"] = state.pop("temperature")  # comes last
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
-
-
 @torch.no_grad()
-def _weights(network: Discriminator, number: int, factor: float) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in network.state_dict().items():
-        yield f"networks.{number}.{name}", tensor * factor if name.startswith("dense1.") else tensor
+def _weights(network: Discriminator, number: int, factor: float) -> dict[str, Tensor]:
+    """A network's tensors by their names in a classifier folder, its output multiplied."""
+    return {
+        f"networks.{number}.{name}": (tensor * factor if name.startswith("dense1.") else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }

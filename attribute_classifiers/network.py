@@ -20,6 +20,7 @@ from latentlab.checkpoint import write_tensors
 from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import atomic_folder, file_sha256
 from latentlab.images import box_resize
+from latentlab.interop.pickles import PICKLES
 from latentlab.networks import Discriminator
 from latentlab.randomness import derive_seed
 
@@ -27,7 +28,6 @@ SCHEMA_VERSION = 3  # 2 could not lack `training`; 1 had neither temperatures no
 READABLE = (1, 2, SCHEMA_VERSION)
 ROOT = Path("classifiers")
 WEIGHTS, CONFIG, CARD = "classifiers.safetensors", "config.json", "card.json"
-PICKLES = (".pkl", ".pickle")
 
 
 class AttributeClassifiers(nn.Module):

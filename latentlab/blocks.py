@@ -88,6 +88,11 @@ def spread(
         yield from in_order(pool, function, items, ahead=2 * workers)
 
 
+def cut(rows: slice, size: int) -> list[slice]:
+    """Rows cut into blocks of `size`, the last one as long as what remains."""
+    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
+
+
 def block_rows(resolution: int) -> int:
     """Rows for which networks run together, by the images' height and width; a divisor of a chunk's.
 

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -20,28 +20,30 @@ from torch import Tensor, nn
 from latentlab import stylegan2, stylegan3
 from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import DISK_FULL, file_sha256
-from latentlab.networks import Generator, GeneratorConfig
+from latentlab.networks import Discriminator, Generator, GeneratorConfig
 from latentlab.results import NetworkName
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
 AnyGenerator = Generator | stylegan2.Generator | stylegan3.Generator
 """Every generator that a network folder may hold."""
+AnyDiscriminator = Discriminator | stylegan2.Discriminator
+"""Every discriminator that it may hold."""
 
 
 class Family(NamedTuple):
-    """Generators of one kind: the record of their settings, the class, and how one is made of the other."""
+    """Networks of one kind: the record of a generator's settings, and the classes."""
 
     config: type[BaseModel]
-    network: type[AnyGenerator]
-    build: Callable[[Any], AnyGenerator]
+    generator: type[AnyGenerator]
+    discriminator: type[AnyDiscriminator] | None
 
 
 OWN = "latentlab"
 FAMILIES: dict[str, Family] = {
-    OWN: Family(GeneratorConfig, Generator, Generator),
-    "stylegan2": Family(stylegan2.GeneratorConfig, stylegan2.Generator, stylegan2.Generator),
-    "stylegan3": Family(stylegan3.GeneratorConfig, stylegan3.Generator, stylegan3.Generator),
+    OWN: Family(GeneratorConfig, Generator, Discriminator),
+    "stylegan2": Family(stylegan2.GeneratorConfig, stylegan2.Generator, stylegan2.Discriminator),
+    "stylegan3": Family(stylegan3.GeneratorConfig, stylegan3.Generator, None),
 }
 """By the name in network.json, where LatentLab's own family may be left out."""
 
@@ -128,12 +130,25 @@ def save_generator(folder: Path, generator: AnyGenerator, training: dict[str, An
 
     `training` is a free record of how the weights came about (images seen, data set, run).
     """
-    family = next(name for name, family in FAMILIES.items() if isinstance(generator, family.network))
-    description: dict[str, Any] = {"kind": "generator"} if family == OWN else {"kind": "generator", "family": family}
-    description["config"] = generator.config.model_dump()
+    family = next(name for name, family in FAMILIES.items() if isinstance(generator, family.generator))
+    description = _described("generator", family, generator.config, training)
     if isinstance(generator, Generator):
         description["lod"] = generator.synthesis.lod
-    return save_tensors(folder, "network", generator.state_dict(), {**description, "training": training})
+    return save_tensors(folder, "network", generator.state_dict(), description)
+
+
+def save_discriminator(folder: Path, discriminator: AnyDiscriminator, training: dict[str, Any]) -> str:
+    """The same of a discriminator."""
+    family = next(name for name, one in FAMILIES.items() if isinstance(discriminator, one.discriminator or ()))
+    description = _described("discriminator", family, discriminator.config, training)
+    if isinstance(discriminator, Discriminator):
+        description["lod"] = discriminator.lod
+    return save_tensors(folder, "network", discriminator.state_dict(), description)
+
+
+def _described(kind: str, family: str, config: BaseModel, training: dict[str, Any]) -> dict[str, Any]:
+    named = {} if family == OWN else {"family": family}
+    return {"kind": kind, **named, "config": config.model_dump(), "training": training}
 
 
 def load_network_folder(folder: Path) -> tuple[AnyGenerator, dict[str, Any]]:
@@ -150,7 +165,8 @@ def load_network_folder(folder: Path) -> tuple[AnyGenerator, dict[str, Any]]:
         known = ", ".join(FAMILIES)
         raise CheckpointError(f"{folder}: family {description['family']!r}; this LatentLab knows {known}.")
     try:
-        generator = family.build(family.config.model_validate(description.get("config")))
+        build = cast(Callable[[BaseModel], AnyGenerator], family.generator)
+        generator = build(family.config.model_validate(description.get("config")))
     except ValidationError as error:
         problem = error.errors()[0]
         raise CheckpointError(f"{folder / 'network.json'}: config {problem['loc']}: {problem['msg']}.") from error

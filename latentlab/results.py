@@ -46,14 +46,15 @@ DISENTANGLEMENT = {
 HIGHER_IS_BETTER = frozenset(f"{name}_{space}" for name in DISENTANGLEMENT for space in ("z", "w"))
 """The metrics, by their names in results, of which a higher number is the better one; of METRICS the lower one is."""
 
-_IMAGE_DISTANCES = ("fid", "kid", "fd_", "kd_")
+IMAGE_DISTANCES = ("fid", "kid", "fd_", "kd_")
+"""How names of distances between sets of images begin: FID, KID, and the same on other features."""
 
 _BEGINNING = b'{"metric":'  # of every line
 
 
 def is_image_distance(metric: str) -> bool:
-    """Whether a metric is a distance between sets of images: FID, KID, or the same on other features."""
-    return metric.startswith(_IMAGE_DISTANCES)
+    """Whether a metric is a distance between sets of images."""
+    return metric.startswith(IMAGE_DISTANCES)
 
 
 class NetworkName(BaseModel):

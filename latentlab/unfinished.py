@@ -19,10 +19,6 @@ from latentlab.files import atomic_file
 _MESSAGE = 1 << 22  # numbers sent to other processes at once
 
 
-def _silent(words: str) -> None:
-    pass
-
-
 class Unfinished:
     """Rows of numbers in the order in which a measurement made them, one file for each time that some were kept.
 
@@ -32,15 +28,15 @@ class Unfinished:
     Args:
         folder: Where such folders are; None keeps nothing.
         team: The processes that share the measurement.
-        told: Given a sentence where something was found.
+        told: Given a sentence where something was found, in process 0.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, team: Team | None = None, told: Callable[[str], None] = _silent
+        self, folder: Path | None = None, *, team: Team | None = None, told: Callable[[str], None] | None = None
     ) -> None:
         self._parent, self._team, self._told = folder, team or Team(), told
         self._folder: Path | None = None
-        self._number = 0
+        self._number, self._keeps = 0, True
 
     def begin(self, kind: str, depends_on: dict[str, Any], *, width: int) -> np.ndarray:
         """The rows [n, width] float32 that an earlier attempt at the same measurement has kept, in all processes.
@@ -56,14 +52,12 @@ class Unfinished:
         self._folder = self._parent / f"{kind}-{digest[:16]}"
         found = np.zeros((0, width), np.float32)
         if self._team.leads:
-            parts = list(self._parts(width))
-            found = np.concatenate([found, *parts])
-            self._number = len(parts)
+            found = np.concatenate([found, *self._parts(width)])
         return self._everywhere(found)
 
     def keep(self, rows: np.ndarray) -> None:
         """Keep the next rows [n, width]; where that cannot be, say so once and keep nothing more."""
-        if self._folder is None or not self._team.leads or not len(rows):
+        if self._folder is None or not self._keeps or not self._team.leads or not len(rows):
             return
         try:
             with atomic_file(self._path(self._number)) as temporary, temporary.open("wb") as file:
@@ -71,12 +65,12 @@ class Unfinished:
         except OSError as error:
             words = f"{self._folder} cannot be written ({error.strerror or error}): if this run ends, it begins anew."
             warnings.warn(words, LatentLabWarning, stacklevel=2)
-            self._folder = None
+            self._keeps = False
         self._number += 1
 
     def found(self, count: int, total: int, what: str) -> None:
         """Tell that so many of what is to be measured are there already."""
-        if count and self._team.leads:
+        if count and self._told is not None and self._team.leads:
             self._told(f"going on after {count:,} of {total:,} {what}, which {self._folder} has")
 
     def remove(self) -> None:
@@ -90,7 +84,7 @@ class Unfinished:
             return
 
     def _parts(self, width: int) -> Iterator[np.ndarray]:
-        """The files' rows up to the first that is missing or damaged."""
+        """The files' rows up to the first that is missing or damaged, which is the one to be written next."""
         while True:
             try:
                 part: np.ndarray = np.load(self._path(self._number), allow_pickle=False)
@@ -123,7 +117,7 @@ class Unfinished:
 
 @contextmanager
 def until_written(
-    results: Path, *, team: Team | None = None, told: Callable[[str], None] = _silent
+    results: Path, *, team: Team | None = None, told: Callable[[str], None] | None = None
 ) -> Iterator[Unfinished]:
     """Keep what is unfinished in the folder `unfinished` beside a results file; remove it when the block ends well.
 

@@ -21,7 +21,6 @@ from attribute_classifiers.evaluation import choose_images, evaluate
 from attribute_classifiers.importing import import_classifiers, read_classifier
 from attribute_classifiers.network import load_classifiers, read_card, read_training
 from attribute_classifiers.official_names import attribute_of, files_by_attribute, official_name
-from attribute_classifiers.streaming import write_in_turn
 from latentlab.checkpoint import save_generator
 from latentlab.cli import app
 from latentlab.data import Dataset
@@ -220,39 +219,6 @@ def test_the_weights_file_is_one_the_library_reads(files: Path) -> None:
         assert torch.equal(file.get_tensor("temperature"), torch.ones(3))
 
 
-def test_a_weights_file_is_written_only_as_announced(tmp_path: Path) -> None:
-    tensors = [("a", torch.arange(6.0).reshape(2, 3)), ("b", torch.tensor(2.0))]
-    shapes = {name: tensor.shape for name, tensor in tensors}
-    write_in_turn(tmp_path / "x", shapes, tensors)
-    with safe_open(tmp_path / "x", "pt") as file:
-        assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors)
-    for wrong in (tensors[::-1], tensors[:1], [*tensors, tensors[0]], [("a", torch.zeros(3, 2)), tensors[1]]):
-        with pytest.raises(ValueError, match=r"was announced|did not come"):
-            write_in_turn(tmp_path / "x", shapes, wrong)
-
-
-def test_only_a_network_at_a_time_is_held(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alive: list[Any] = []
-    most = 0
-
-    def read(path: Path) -> Any:
-        nonlocal most
-        import gc
-        import weakref
-
-        gc.collect()
-        alive.append(weakref.ref(found := read_classifier(path).network))
-        most = max(most, sum(reference() is not None for reference in alive))
-        return importing.Classifier(found, "", str(path))
-
-    monkeypatch.setattr(importing, "read_classifier", read)
-    for seed, attribute in enumerate(("Bald", "Young", "Bangs", "Blurry"), start=9):
-        write(files / official_name_of_file(attribute), seed)
-    import_classifiers([files], files.parent / "out")
-    assert len(alive) == 7
-    assert most <= 3  # the first, the one before, and this one
-
-
 # ------------------------------------------------------------------------------------------------------ what misfits
 
 
@@ -272,7 +238,7 @@ def test_only_a_network_at_a_time_is_held(files: Path, monkeypatch: pytest.Monke
             {"replaced": {"4x4/Dense1/bias": np.zeros(3, np.float32)}},
             r"4x4/Dense1/bias \(\[3\] where \[1\] is expected\)",
         ),
-        ({"replaced": {"8x8/Conv7/bias": np.zeros(3, np.float32)}}, r"not expected: 8x8/Conv7/bias"),
+        ({"replaced": {"8x8/Conv7/bias": np.zeros(3, np.float32)}}, r"superfluous: 8x8/Conv7/bias"),
         ({"kwargs": {"wobble": 1}}, "setting wobble = 1: unknown"),
         ({"kwargs": {"resolution": 24}}, "must be a power of two"),
         ({"function": "D_paper"}, r"another kind \(progressive GAN discriminator, D_paper\)"),
@@ -339,7 +305,7 @@ def test_an_output_that_exists_is_left_and_an_interruption_leaves_nothing(files:
 
     with pytest.raises(KeyboardInterrupt):
         import_classifiers([files], out, progress=interrupt)
-    assert left(out.parent) == []
+    assert not out.parent.exists()
     import_classifiers([files], out)
     before = file_sha256(out / "classifiers.safetensors")
     with pytest.raises(OutputExistsError):

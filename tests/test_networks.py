@@ -228,7 +228,7 @@ def test_variables_that_do_not_fit_are_named(recording):
             {"G_synthesis/ToRGB_lod0/bias": np.zeros(4, np.float32)},
             r"ToRGB_lod0/bias \(\[4\] where \[3\] is expected\)",
         ),
-        ({"surplus": np.zeros(1, np.float32)}, "not expected: surplus"),
+        ({"surplus": np.zeros(1, np.float32)}, "superfluous: surplus"),
     ):
         with pytest.raises(CheckpointError, match=words):
             generator_from_variables({**variables, **change}, settings)

@@ -248,6 +248,34 @@ def test_variables_of_tensorflow_that_do_not_fit_are_named(tmp_path):
         load(variables, {**static, "wobble": 1})
 
 
+@pytest.mark.parametrize("lod", [np.float32("nan"), np.float32(-3), np.float32(1e9), np.zeros(3, np.float32)])
+def test_levels_of_detail_that_are_none_are_named(tmp_path, lod):
+    record = stylegan("style_d8", **{"lod": lod, "G_synthesis/lod": lod})
+    with pytest.raises(CheckpointError, match=r"variable lod is .*it must be one number from 0 to 10"):
+        load_network_file(tensorflow_pickle(tmp_path / "lod.pkl", record))
+
+
+def test_the_level_of_detail_belongs_to_who_a_network_is(tmp_path):
+    hashes = set()
+    for lod in (0, 1):
+        level = {name: np.float32(lod) for name in ("lod", "G_synthesis/lod")}
+        path = tensorflow_pickle(tmp_path / f"{lod}.pkl", stylegan("style_d8", **level))
+        save_network(tmp_path / f"{lod}", load_network_file(path))
+        hashes.add(load_generator(tmp_path / f"{lod}")[1].sha256)
+    assert len(hashes) == 2
+
+
+def test_converted_discriminators_say_of_which_family_they_are(tmp_path):
+    found = {"own": stylegan("d_basic", role="D"), "stylegan2": module("d_resnet32")}
+    for name, record in found.items():
+        write = tensorflow_pickle if name == "own" else lambda path, made: pytorch_pickle(path, {"D": made})
+        save_network(tmp_path / name, load_network_file(write(tmp_path / f"{name}.pkl", record), which="D"))
+        description = json.loads((tmp_path / name / "network.json").read_text())
+        assert (description["kind"], description.get("family", "own")) == ("discriminator", name)
+        with pytest.raises(CheckpointError, match="holds a 'discriminator', not a generator"):
+            load_generator(tmp_path / name)
+
+
 def test_numbers_that_are_none_are_named(tmp_path):
     bad = {"G_mapping/Dense3/bias": np.full(64, np.inf, np.float32)}
     with pytest.raises(CheckpointError, match=r"NaN or infinite: G_mapping/Dense3/bias"):
@@ -367,6 +395,36 @@ def test_an_image_made_elsewhere_is_recognised(tmp_path):
         compare_with_image(generator, tmp_path / "small.npy", seed=1)
     with pytest.raises(UsageError, match="give it with --check-seed"):
         seed_in("picture")
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"seed": 2**32}, UsageError, "whole numbers below 2\\^32"),
+        ({"seed": 1, "truncation_psi": float("nan")}, UsageError, "psi nan is no number"),
+        ({"seed": 1, "content": b""}, DataError, "cannot be read as a PNG or .npy image"),
+        ({"seed": 1, "content": np.full((3, 16, 16), np.nan)}, DataError, "holds NaN or infinity"),
+        ({"seed": 1, "content": np.zeros((2, 3, 16, 16, 1))}, DataError, "one image of uint8 or floats"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(tmp_path, how, error, message):
+    generator, _ = load_generator_file(official_pickle(tmp_path, "sg2_tiny_asym"))
+    content = how.pop("content", np.zeros((3, 16, 16)))
+    if isinstance(content, bytes):
+        (tmp_path / "i.npy").write_bytes(content)
+    else:
+        np.save(tmp_path / "i.npy", content)
+    with pytest.raises(error, match=message):
+        compare_with_image(generator, tmp_path / "i.npy", **how)
+
+
+def test_nothing_is_written_where_an_image_cannot_be_compared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seed1.npy").write_bytes(b"")
+    path = official_pickle(tmp_path, "sg2_tiny_asym")
+    done = run("networks", "convert", path, "--out", "a", "--check", "seed1.npy", "--device", "cpu")
+    assert done.exit_code == 1
+    assert not (tmp_path / "a").exists()
 
 
 def test_the_official_latent_is_numpys():

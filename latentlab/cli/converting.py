@@ -50,10 +50,11 @@ def convert(
       latentlab networks convert ffhq.pkl --out networks/ffhq
       latentlab networks convert ffhq.pkl --out networks/ffhq --check seed0085.png
     """
+    from latentlab.checkpoint import AnyGenerator
     from latentlab.cli.display import say
     from latentlab.files import refuse_existing
     from latentlab.interop.converting import compare_with_image, described, save_network, seed_in
-    from latentlab.interop.official_networks import GENERATORS, load_network_file
+    from latentlab.interop.official_networks import load_network_file
     from latentlab.interop.pickles import Limits
 
     refuse_existing(out)
@@ -62,11 +63,11 @@ def convert(
     chosen = torch_device(device)
     loaded = load_network_file(file, which=which, label=label, limits=Limits(seconds=time_limit))
     network = loaded.network
-    if check is not None and not isinstance(network, GENERATORS):
+    if check is not None and not isinstance(network, AnyGenerator):
         raise UsageError("--check compares images, and this network makes none: leave it out.")
     seed = seed_in(check.stem) if check is not None and check_seed is None else check_seed
     compared = None
-    if check is not None and seed is not None and isinstance(network, GENERATORS):  # before anything is written
+    if check is not None and seed is not None and isinstance(network, AnyGenerator):  # before anything is written
         compared = compare_with_image(
             network.to(chosen),
             check,

@@ -3,18 +3,17 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from latentlab.checkpoint import AnyGenerator, save_generator, save_tensors
+from latentlab.checkpoint import AnyGenerator, save_discriminator, save_generator
 from latentlab.errors import DataError, UsageError
 from latentlab.files import atomic_folder
 from latentlab.images import to_uint8
 from latentlab.interop.generators import save_description
-from latentlab.interop.official_networks import GENERATORS, Loaded, check_unconditional
+from latentlab.interop.official_networks import Loaded, check_unconditional
 from latentlab.latents import truncate
 from latentlab.protocols import NoiseMode, full_precision
 from latentlab.results import NetworkName
@@ -49,14 +48,12 @@ def save_network(folder: Path, loaded: Loaded) -> str:
     """
     network = loaded.network
     with atomic_folder(folder) as temporary:
-        if isinstance(network, GENERATORS):
+        if isinstance(network, AnyGenerator):
             sha256 = save_generator(temporary, network, loaded.origin)
             name = NetworkName(name=folder.name, sha256=sha256)
             save_description(temporary, network, name, origin=described(loaded))
         else:
-            description: dict[str, Any] = {"kind": "discriminator", "config": network.config.model_dump()}
-            description |= {"family": type(network).__module__.split(".")[1], "training": loaded.origin}
-            sha256 = save_tensors(temporary, "network", network.state_dict(), description)
+            sha256 = save_discriminator(temporary, network, loaded.origin)
     return sha256
 
 

@@ -182,7 +182,7 @@ def wrap_generator(
         flat = w.ndim == 2 and num_ws is None
         generator.synthesis = WrappedSynthesis(synthesis, flat=flat, takes_noise_mode=asked)
         _probe_synthesis(generator, given, generator.mapping(z))
-        generator.w_avg = _average(generator, device) if w_avg is None else _given_average(w_avg, device)
+        generator.w_avg = average_w(generator, device) if w_avg is None else _given_average(w_avg, device)
     check_generator(generator, device=device, name=name)
     generator.checked_on = device
     return generator
@@ -293,9 +293,9 @@ def _run(what: str, function: Function, latents: Tensor) -> Tensor:
     return result
 
 
-def _average(generator: WrappedGenerator, device: torch.device) -> Tensor:
+def average_w(generator: GeneratorLike, device: torch.device) -> Tensor:
     """Mean of w over 10,000 z (official dlatent_avg follows it in training); zero, the mean of z, without mapping."""
-    if not generator.has_mapping:
+    if not has_mapping(generator):
         return torch.zeros(generator.w_dim, device=device)
     total = torch.zeros(generator.w_dim, device=device)
     for start in range(0, NUM_FOR_W_AVG, _BATCH):

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from latentlab import networks, stylegan2, stylegan3
-from latentlab.checkpoint import AnyGenerator
+from latentlab import stylegan2, stylegan3
+from latentlab.checkpoint import AnyDiscriminator, AnyGenerator
 from latentlab.errors import CheckpointError, UsageError
 from latentlab.files import file_sha256
 from latentlab.interop import stylegan, stylegan2_tensorflow
-from latentlab.interop.pickles import Limits, OfficialFile, OfficialNetwork, TensorFlowNetwork, open_official
+from latentlab.interop.identity import combined_sha256
+from latentlab.interop.pickles import PICKLES, Limits, OfficialFile, OfficialNetwork, TensorFlowNetwork, open_official
 from latentlab.interop.pickles.cursor import shown
+from latentlab.interop.pickles.sniffing import TORCH_OLD
 from latentlab.interop.rosinality import generator_from_checkpoint, is_rosinality
 from latentlab.interop.state_dicts import assigned
 from latentlab.results import NetworkName
 from latentlab.stylegan2.config import Repository
 
-AnyNetwork = AnyGenerator | networks.Discriminator | stylegan2.Discriminator
-GENERATORS = (networks.Generator, stylegan2.Generator, stylegan3.Generator)
-"""Classes of the generators that files may hold."""
-SUFFIXES = (".pkl", ".pickle", ".pt", ".pth")
+AnyNetwork = AnyGenerator | AnyDiscriminator
+SUFFIXES = (*PICKLES, ".pt", ".pth")
 """Of files that are taken to be networks where a network is named."""
 _AVERAGED = ("Gs", "G_ema")
 
@@ -85,7 +85,7 @@ def load_network_file(
     if label is not None:
         _set_label(network, label)
     origin = {"file": path.name, "file_sha256": digest, "which": which, **origin}
-    sha256 = digest if which in (*_AVERAGED, "g_ema") and label is None else _combined(digest, which, label)
+    sha256 = digest if which in (*_AVERAGED, "g_ema") and label is None else combined_sha256(digest, which, label)
     return Loaded(network, which, digest, sha256, origin)
 
 
@@ -97,7 +97,7 @@ def load_generator_file(path: Path | str, *, limits: Limits | None = None) -> tu
     """
     loaded = load_network_file(path, limits=limits)
     network = loaded.network
-    if not isinstance(network, GENERATORS):
+    if not isinstance(network, AnyGenerator):
         raise CheckpointError(
             f"{path} holds a discriminator or classifier ({loaded.which}), not a generator. Attribute classifiers are "
             "made usable by `latentlab classifiers import`."
@@ -137,10 +137,9 @@ def network_of(official: OfficialNetwork) -> AnyNetwork:
     tensorflow = isinstance(official.record, TensorFlowNetwork)
     make = (_TENSORFLOW if tensorflow else _TORCH).get(official.architecture)
     if make is None:
-        supported = ", ".join((*_TENSORFLOW, *_TORCH))
         raise CheckpointError(
             f"the network ({official.class_name}, {official.architecture}) is none of those that can be converted: "
-            f"{', '.join(dict.fromkeys(supported.split(', ')))}."
+            f"{', '.join(dict.fromkeys((*_TENSORFLOW, *_TORCH)))}."
         )
     return make(official)
 
@@ -184,7 +183,8 @@ def _chosen(opened: OfficialFile, which: str | None) -> OfficialNetwork:
             which = next(iter(opened.networks))
     if which is None or which not in opened.networks:
         asked = f"no network {which!r}" if which else "no averaged generator"
-        raise UsageError(f"{opened.path} holds {asked}; it has {', '.join(opened.networks)}: name one with --which.")
+        there = shown(", ".join(opened.networks), 500)
+        raise UsageError(f"{opened.path} holds {asked}; it has {there}: name one with --which.")
     return opened.networks[which]
 
 
@@ -199,16 +199,11 @@ def _set_label(network: AnyNetwork, label: int) -> None:
 # -------------------------------------------------------------------------------------------- of PyTorch checkpoints
 
 
-_OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-"""The magic number with which torch.save began before it wrote zip archives, behind the pickle's protocol."""
-
-
 def _is_torch_archive(path: Path) -> bool:
     """Whether a file was written by torch.save, as a zip archive or in the form before that."""
     try:
         with path.open("rb") as file:
-            start = file.read(16)
-            return start.startswith(b"PK") or start[2:].startswith(_OLD_TORCH)
+            return file.read(16).startswith((b"PK", TORCH_OLD))
     except OSError:
         return False
 
@@ -229,8 +224,8 @@ def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
     if not is_rosinality(checkpoint):
         keys = ", ".join(map(str, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
         raise CheckpointError(
-            f"{path} is a PyTorch checkpoint of a kind that is not known ({keys}); that of Rosinality's StyleGAN2 is. "
-            "Measure other networks by a factory in Python (docs/own-networks.md)."
+            f"{path} is a PyTorch checkpoint of a kind that is not known ({shown(keys)}); that of Rosinality's "
+            "StyleGAN2 is. Measure other networks by a factory in Python (docs/own-networks.md)."
         )
     try:
         return generator_from_checkpoint(checkpoint)
@@ -250,9 +245,3 @@ def _check_archive(path: Path) -> None:
         inside = sum(entry.file_size for entry in archive.infolist())
     if inside > path.stat().st_size:
         raise CheckpointError(f"{path} would unpack to {inside:,} bytes; torch.save compresses nothing.")
-
-
-def _combined(digest: str, which: str, label: int | None) -> str:
-    from latentlab.interop.identity import combined_sha256
-
-    return combined_sha256(digest, which, label)

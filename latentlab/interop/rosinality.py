@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from latentlab.errors import CheckpointError
+from latentlab.interop.generators import average_w
 from latentlab.interop.state_dicts import assigned
-from latentlab.latents import sample_z
 from latentlab.stylegan2 import Generator, GeneratorConfig, official_generator_config
 
 AVERAGED, AVERAGE_LATENT = "g_ema", "latent_avg"
 _TAPS = (1, 3, 3, 1)
-_TELLING = ("style.1.weight", "input.input", "conv1.conv.weight", "to_rgb1.conv.modulation.weight")
-_FOR_AVERAGE = 10_000
+_TELLING = ("style.1.weight", "input.input", "conv1.conv.weight", "to_rgb1.conv.modulation.weight", "to_rgb1.bias")
 
 
 def is_rosinality(checkpoint: Any) -> bool:
@@ -42,7 +41,8 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
         raise CheckpointError(
             f"no StyleGAN2 generator of this port: {', '.join(_TELLING)} are not all in {AVERAGED}, g or at the top."
         )
-    _check_tensors(state)
+    average = checkpoint.get(AVERAGE_LATENT)
+    _check_tensors({**state, AVERAGE_LATENT: average} if isinstance(average, Tensor) else state)
     config = _config(state)
     names = dict(_names(config))
     known = {theirs for theirs, _ in names.values()}
@@ -56,13 +56,11 @@ def generator_from_checkpoint(checkpoint: Mapping[str, Any]) -> Generator:
         sizes = (2 ** ((number + 5) // 2) for number in range(2 * len(config.resolutions) - 1))
         noises = [torch.randn(size, size, generator=drawn) for size in sizes]
         made |= dict(zip((own for own in names if own.endswith("noise_const")), noises, strict=True))
-    average = checkpoint.get(AVERAGE_LATENT)
     made["mapping.w_avg"] = average.reshape(-1).float() if isinstance(average, Tensor) else torch.zeros(config.w_dim)
     generator = assigned(lambda: Generator(config), made, {own: theirs for own, (theirs, _) in names.items()})
     if not isinstance(average, Tensor):
         with torch.inference_mode():
-            z = sample_z(0, slice(0, _FOR_AVERAGE), config.z_dim, stream="w_avg")
-            generator.w_avg = generator.mapping(z)[:, 0].mean(dim=0)
+            generator.w_avg = average_w(generator, torch.device("cpu"))
     return generator
 
 

@@ -1,6 +1,6 @@
 """Tensors that came from others, put into a network of ours, every misfit named as it is called where it came from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import torch
@@ -29,37 +29,48 @@ def assigned(
     Raises:
         CheckpointError: A tensor is missing, superfluous, of another shape, or not finite; each is named.
     """
+    called = dict(names or {})
     with torch.device("meta"):
         own = build().state_dict()
-    called = dict(names or {})
-    filters = {name for name in own if name.rsplit(".", 1)[-1] in _DECIDED}
-    missing = [name for name in own if name not in state and name not in filters]
-    superfluous = [name for name in state if name not in own]
-    misshapen = [
-        f"{called.get(name, name)} ({list(state[name].shape)} where {list(tensor.shape)} is expected)"
-        for name, tensor in own.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    not_finite = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
-    problems = {
-        "missing": [called.get(name, name) for name in missing],
-        "superfluous": [called.get(name, name) for name in superfluous],
-        "of another shape": misshapen,
-        "NaN or infinite": [called.get(name, name) for name in not_finite],
-    }
-    found = "; ".join(f"{what}: {listed(which)}" for what, which in problems.items() if which)
-    if found:
-        raise CheckpointError(f"the tensors do not fit the network that the settings describe: {found}.")
+    wanted = {called.get(name, name): tensor.shape for name, tensor in own.items()}
+    found = {called.get(name, name): tensor for name, tensor in state.items()}
+    check_fit(wanted, found, optional={name for name in wanted if name.rsplit(".", 1)[-1] in _DECIDED})
     network = build()
     network.load_state_dict(dict(state), strict=False)
     return network.eval().requires_grad_(False)
+
+
+def check_fit(wanted: Mapping[str, torch.Size], found: Mapping[str, Tensor], *, optional: Collection[str] = ()) -> None:
+    """Refuse tensors that are not those of a network, by their names where they came from.
+
+    Args:
+        wanted: The shapes of the network's tensors.
+        found: The tensors.
+        optional: Names that may be missing, or be there though the network has none of that name.
+
+    Raises:
+        CheckpointError: Tensors are missing, superfluous, of another shape, or not finite; each is named.
+    """
+    problems = {
+        "missing": [name for name in wanted if name not in found and name not in optional],
+        "superfluous": [name for name in found if name not in wanted and name not in optional],
+        "of another shape": [
+            f"{name} ({list(found[name].shape)} where {list(shape)} is expected)"
+            for name, shape in wanted.items()
+            if name in found and found[name].shape != shape
+        ],
+        "NaN or infinite": [name for name, tensor in found.items() if not bool(tensor.isfinite().all())],
+    }
+    misfits = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
+    if misfits:
+        raise CheckpointError(f"the tensors do not fit the network that the settings describe: {misfits}.")
 
 
 _DECIDED = {"resample_filter", "up_filter", "down_filter"}
 """Last parts of the names of buffers that the settings decide."""
 
 
-def listed(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     """The first of some names, and how many more there are; what cannot be printed is escaped."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(ascii(name)[1:-1] for name in names[:_SHOWN]) + more

@@ -4,7 +4,7 @@ Takes plain arrays under their official names and the network's `static_kwargs`.
 convolutions [kh, kw, in, out] there, both before the equalised-learning-rate scaling, as ours are.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from latentlab.errors import CheckpointError
-from latentlab.interop.state_dicts import listed
+from latentlab.interop.state_dicts import Network, check_fit
 from latentlab.networks import (
     Discriminator,
     DiscriminatorBlock,
@@ -64,6 +64,7 @@ _FIXED = {
     "blur_filter": ([1, 2, 1], (1, 2, 1), None),
 }
 _MOST_DOUBLINGS = 10
+_LEVELS_OF_DETAIL = ("lod", "G_synthesis/lod")
 # Settings of training, of truncation (a function of ws here) and of graph building: no part of the weights' meaning.
 _WITHOUT_EFFECT = {
     "truncation_psi",
@@ -93,10 +94,7 @@ def generator_from_variables(variables: Variables, static_kwargs: Mapping[str, A
         CheckpointError: A setting is not supported, or a variable is missing, superfluous or of another shape.
     """
     config = GeneratorConfig.model_validate(_fields(static_kwargs, _GENERATOR_FIELDS, GeneratorConfig))
-    with torch.device("meta"):  # settings may ask for networks of any size
-        _check_fit(dict(generator_tensors(Generator(config))), variables, optional={"lod", "G_synthesis/lod"})
-    generator = Generator(config)
-    _assign(dict(generator_tensors(generator)), variables)
+    generator = _filled(lambda: Generator(config), generator_tensors, variables)
     generator.synthesis.lod = _level_of_detail(variables.get("G_synthesis/lod", variables.get("lod")))
     return generator.eval().requires_grad_(False)
 
@@ -109,10 +107,7 @@ def discriminator_from_variables(variables: Variables, static_kwargs: Mapping[st
     """
     fields = _fields(static_kwargs, _DISCRIMINATOR_FIELDS, DiscriminatorConfig)
     config = DiscriminatorConfig.model_validate(fields)
-    with torch.device("meta"):
-        _check_fit(dict(discriminator_tensors(Discriminator(config))), variables, optional={"lod"})
-    discriminator = Discriminator(config)
-    _assign(dict(discriminator_tensors(discriminator)), variables)
+    discriminator = _filled(lambda: Discriminator(config), discriminator_tensors, variables)
     discriminator.lod = _level_of_detail(variables.get("lod"))
     return discriminator.eval().requires_grad_(False)
 
@@ -206,27 +201,21 @@ def _level_of_detail(value: Any) -> float:
     return float(array.reshape(()))
 
 
-def _check_fit(targets: Mapping[str, Tensor], variables: Variables, *, optional: set[str]) -> None:
-    """Refuse variables that are missing, superfluous, of another shape or not finite, naming each."""
-    misshapen = [
-        f"{name} ({list(shape)} where {list(target.shape)} is expected)"
-        for name, target in targets.items()
-        if name in variables and (shape := _from_official_layout(name, variables[name]).shape) != target.shape
-    ]
-    problems = {
-        "missing": sorted(targets.keys() - variables.keys()),
-        "not expected": sorted(variables.keys() - targets.keys() - optional),
-        "of another shape": misshapen,
-        "NaN or infinite": [
-            name for name in targets if name in variables and not np.isfinite(np.asarray(variables[name])).all()
-        ],
-    }
-    found = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
-    if found:
-        raise CheckpointError(f"variables do not fit the network's settings: {found}.")
-
-
 @torch.no_grad()
-def _assign(targets: Mapping[str, Tensor], variables: Variables) -> None:
-    for name, target in targets.items():
-        target.copy_(_from_official_layout(name, variables[name]))
+def _filled(
+    build: Callable[[], Network], named: Callable[[Network], Iterator[tuple[str, Tensor]]], variables: Variables
+) -> Network:
+    """A network with these variables; it is built without memory first, for settings may ask for one of any size.
+
+    Raises:
+        CheckpointError: Variables do not fit.
+    """
+    tensors = {
+        name: _from_official_layout(name, array) for name, array in variables.items() if name not in _LEVELS_OF_DETAIL
+    }
+    with torch.device("meta"):
+        check_fit({name: tensor.shape for name, tensor in named(build())}, tensors)
+    network = build()
+    for name, target in named(network):
+        target.copy_(tensors[name])
+    return network

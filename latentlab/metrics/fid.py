@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentlab.blocks import cut
 from latentlab.data import Dataset
 from latentlab.data.embedded import cache_folder
 from latentlab.distributed import Team
@@ -103,8 +104,8 @@ def distance_results(
     kept.found(len(found), num_generated, "generated images")
     fakes = np.zeros((num_generated, found.shape[1]), np.float32)
     fakes[: len(found)] = found
-    for rows in _blocks(slice(len(found), num_generated), max(batch_size, _STEP // batch_size * batch_size)):
-        for batch in _blocks(rows, batch_size)[team.rank :: team.size]:
+    for rows in cut(slice(len(found), num_generated), max(batch_size, _STEP // batch_size * batch_size)):
+        for batch in cut(rows, batch_size)[team.rank :: team.size]:
             images = generated_images(generator, batch, mixed=mixed, seed=seed, device=torch.device(device))
             fakes[batch] = features(to_uint8(images))
             progress(total - num_generated + batch.stop, total)
@@ -244,11 +245,6 @@ def mixing_cuts(seed: int, rows: slice, mixed: int, num_ws: int) -> np.ndarray:
 
 def _mapped(generator: GeneratorLike, rows: slice, seed: int, stream: str, device: torch.device) -> Tensor:
     return generator.mapping(sample_z(seed, rows, generator.z_dim, stream=stream).to(device))
-
-
-def _blocks(rows: slice, size: int) -> list[slice]:
-    """Rows cut into blocks of `size`, the last one as long as what remains."""
-    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
 
 def _share(features: np.ndarray, team: Team) -> None:

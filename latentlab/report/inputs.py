@@ -136,9 +136,14 @@ def _merit(result: MetricResult) -> tuple[int, int]:
     """What is shown first of several measurements of one network: the larger one."""
     if result.metric.startswith("ppl"):
         return -_departures(result), result.num_samples
-    real = result.protocol.get("real") if is_image_distance(result.metric) else None
+    return 0, (num_real(result) or 0) if is_image_distance(result.metric) else 0
+
+
+def num_real(result: MetricResult) -> int | None:
+    """How many real images a distance between sets of images was measured with; None where it does not say."""
+    real = result.protocol.get("real")
     number = real.get("num_images") if isinstance(real, dict) else None
-    return 0, number if isinstance(number, int) else 0
+    return number if isinstance(number, int) else None
 
 
 def _departures(result: MetricResult) -> int:

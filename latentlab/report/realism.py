@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from latentlab.report.comparison import differing_fields
 from latentlab.report.formatting import count, plain
-from latentlab.report.inputs import ReportRun
+from latentlab.report.inputs import ReportRun, num_real
 from latentlab.report.rows import ProtocolWarning, Scale, column_scale
-from latentlab.results import MetricResult, is_image_distance
+from latentlab.results import IMAGE_DISTANCES, MetricResult, is_image_distance
 
 FEWEST_FOR_FID = 2048
 """Images below which FID comes out far too large: as many as there are features."""
-_ORDER = ("fid", "kid", "fd_", "kd_")
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def realism(runs: Sequence[ReportRun]) -> Realism | None:
     metrics = {metric for _, results in found for metric in results}
     if not metrics:
         return None
-    columns = sorted(metrics, key=lambda m: ([m.startswith(start) for start in _ORDER].index(True), len(m), m))
+    columns = sorted(metrics, key=lambda m: ([m.startswith(start) for start in IMAGE_DISTANCES].index(True), len(m), m))
     lines = [(run, {column: results.get(column) for column in columns}) for run, results in found if results]
     scales = {column: column_scale(cells[column] for _, cells in lines) for column in columns}
     results = [result for _, cells in lines for result in cells.values() if result is not None]
@@ -49,7 +48,7 @@ def realism(runs: Sequence[ReportRun]) -> Realism | None:
 
 def few_images(result: MetricResult) -> str:
     """A word of caution where a Fréchet distance is of too few images for its number to mean much, else nothing."""
-    fewest = min(result.num_samples, _num_real(result) or result.num_samples)
+    fewest = min(result.num_samples, num_real(result) or result.num_samples)
     inception = result.metric.startswith(("fid", "fd_custom-inception"))
     return "few images: far too large" if inception and fewest < FEWEST_FOR_FID else ""
 
@@ -71,10 +70,4 @@ def _against(result: MetricResult) -> str:
     name = plain(features.get("name")) if isinstance(features, dict) else plain(features)
     size = f" at {real['resolution']}×{real['resolution']}" if isinstance(real.get("resolution"), int) else ""
     kind = result.metric.partition("_mixed")[0]
-    return f"{kind}: features {name}; {count(_num_real(result))} images of {plain(real.get('name'))}{size}."
-
-
-def _num_real(result: MetricResult) -> int | None:
-    real = result.protocol.get("real")
-    number = real.get("num_images") if isinstance(real, dict) else None
-    return number if isinstance(number, int) else None
+    return f"{kind}: features {name}; {count(num_real(result))} images of {plain(real.get('name'))}{size}."

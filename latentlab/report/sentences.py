@@ -6,7 +6,7 @@ from typing import Any
 from latentlab.report.comparison import attribute_counts, compare
 from latentlab.report.formatting import attribute, count, listing, number, plain, times
 from latentlab.report.inputs import ReportRun
-from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_SAMPLES
+from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_PROTOCOL, PPL_SAMPLES
 from latentlab.report.rows import COLUMNS, AttributeRow
 from latentlab.results import HIGHER_IS_BETTER, METRICS, MetricResult
 
@@ -17,14 +17,14 @@ SHORT = {
 }
 """What metrics are called inside a sentence."""
 
-PPL_RULES = {
-    "name": ("Protocol of path lengths", "stylegan"),
-    "method": ("Path lengths by", "finite differences"),
-    "precision": ("Precision of path lengths", "float32"),
-    "crop": ("Crop of path lengths’ images", "face"),
-    "quantize": ("Rounding of path lengths’ images", "none"),
+PPL_WORDS = {
+    "name": "Protocol of path lengths",
+    "method": "Path lengths by",
+    "precision": "Precision of path lengths",
+    "crop": "Crop of path lengths’ images",
+    "quantize": "Rounding of path lengths’ images",
 }
-"""Protocol fields of path lengths: what they are called, and what they are in the paper."""
+"""What protocol fields of path lengths are called where they are not the paper’s."""
 
 PAPER_DISTANCES = ("lpips-vgg", "lpips-vgg16")
 MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab separability"}
@@ -155,7 +155,8 @@ def substitutes(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -
 def _other_rules(lengths: Sequence[MetricResult]) -> list[str]:
     """In what path lengths were measured otherwise than the paper's, their distance and size apart."""
     found = []
-    for field, (what, paper) in PPL_RULES.items():
+    for field, what in PPL_WORDS.items():
+        paper = PPL_PROTOCOL.get(field, "none")
         taken = [plain(result.protocol[field]) for result in lengths if field in result.protocol]
         other = [value for value in dict.fromkeys(taken) if value != paper]
         if other:

@@ -198,7 +198,7 @@ def official_generator_config(kwargs: Mapping[str, Any], repository: Repository)
         fields["synthesis_kwargs"] = {"conv_clamp": 256, "num_fp16_res": 4, "fused_modconv_default": True, **flat}
         mapping = fields.get("mapping_kwargs", {})
         fields["mapping_kwargs"] = {"w_avg_beta": 0.998, **mapping} if isinstance(mapping, Mapping) else mapping
-    return _checked(GeneratorConfig, fields)
+    return checked(GeneratorConfig, fields)
 
 
 def official_discriminator_config(kwargs: Mapping[str, Any], repository: Repository) -> DiscriminatorConfig:
@@ -208,15 +208,20 @@ def official_discriminator_config(kwargs: Mapping[str, Any], repository: Reposit
         CheckpointError: as `official_generator_config`.
     """
     defaults = {"conv_clamp": 256, "num_fp16_res": 4} if repository == "stylegan3" else {}
-    return _checked(DiscriminatorConfig, {**defaults, **kwargs})
+    return checked(DiscriminatorConfig, {**defaults, **kwargs})
 
 
-def _checked(config: type[Config], fields: dict[str, Any]) -> Config:
+def checked(config: type[Config], fields: dict[str, Any], *, network: str = "StyleGAN2") -> Config:
+    """Settings out of a file as a record.
+
+    Raises:
+        CheckpointError: one is unknown in such a network, or has a value that it may not have.
+    """
     try:
         return config.model_validate(fields)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"])) or "settings"
         if problem["type"] == "extra_forbidden":
-            raise CheckpointError(f"setting {name} = {problem['input']!r}: unknown in a StyleGAN2 network.") from error
+            raise CheckpointError(f"setting {name} = {problem['input']!r}: unknown in a {network} network.") from error
         raise CheckpointError(f"settings of the network: {name}: {problem['msg']}.") from error

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from latentlab.errors import CheckpointError
-from latentlab.stylegan2.config import MOST_LAYERS, Clamp, ConditionalConfig, Settings
+from latentlab.stylegan2.config import MOST_LAYERS, Clamp, ConditionalConfig, Settings, checked
 
 _FIXED = {
     "first_cutoff": 2,
@@ -74,11 +74,4 @@ def official_generator_config(kwargs: Mapping[str, Any]) -> GeneratorConfig:
         value = fields.pop(name, default)
         if not isinstance(value, int | float) or not math.isclose(value, default):
             raise CheckpointError(f"setting {name} = {value!r}: only {default:g} is supported.")
-    try:
-        return GeneratorConfig.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"])) or "settings"
-        if problem["type"] == "extra_forbidden":
-            raise CheckpointError(f"setting {name} = {problem['input']!r}: unknown in a StyleGAN3 network.") from error
-        raise CheckpointError(f"settings of the network: {name}: {problem['msg']}.") from error
+    return checked(GeneratorConfig, fields, network="StyleGAN3")

@@ -11,4 +11,7 @@ from latentlab.interop.pickles.budget import Limits
 from latentlab.interop.pickles.official import OfficialFile, OfficialNetwork, open_official
 from latentlab.interop.pickles.records import Module, TensorFlowNetwork
 
-__all__ = ["Limits", "Module", "OfficialFile", "OfficialNetwork", "TensorFlowNetwork", "open_official"]
+PICKLES = (".pkl", ".pickle")
+"""How names of official files end."""
+
+__all__ = ["PICKLES", "Limits", "Module", "OfficialFile", "OfficialNetwork", "TensorFlowNetwork", "open_official"]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from latentlab.interop.pickles.budget import RefusedError
 
-_TORCH_OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+TORCH_OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""How torch.save began its files before they were zip archives."""
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -35,7 +36,7 @@ def check_is_pickle(path: Path, start: bytes) -> None:
             raise RefusedError(f"is compressed ({name}): unpack it first, and give the file in it.")
     if start.startswith(b"PK\x03\x04"):
         raise RefusedError(_archive(path))
-    if start.startswith(_TORCH_OLD):
+    if start.startswith(TORCH_OLD):
         raise RefusedError(_TORCH.format("in its old form"))
     if start[0] == 0x80 and len(start) > 1:
         if start[1] in (2, 3, 4, 5):

@@ -168,7 +168,6 @@ def _measured(
         done = found.shape[1]
         if done >= count:
             continue
-
         made = pairs.lengths(slice(done, count), progress=_after(done, most, progress))
         kept.keep(made[:, : (count - done) // pairs.size * pairs.size].T)  # more pairs go on with whole batches
         found = np.concatenate([found, made], axis=1)
@@ -208,10 +207,9 @@ def _narrow(ci95: tuple[float, float], value: float, until_ci: float) -> bool:
 
 def enough(many: Sequence[PathSettings], found: np.ndarray, until_ci: float) -> bool:
     """Whether, of distances [settings, N], N is at least `FEWEST` and every mean is known to that share of itself."""
-    rules = [settings.rules.outliers for settings in many]
     return found.shape[1] >= FEWEST and all(
-        half_width(distances, outliers) <= until_ci * trimmed_mean(distances, outliers)[0]
-        for outliers, distances in zip(rules, found, strict=True)
+        half_width(distances, settings.rules.outliers) <= until_ci * _mean(settings, distances)
+        for settings, distances in zip(many, found, strict=True)
     )
 
 

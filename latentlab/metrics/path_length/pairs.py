@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentlab.blocks import block_pool, in_order
+from latentlab.blocks import block_pool, cut, in_order
 from latentlab.distributed import Team
 from latentlab.errors import DataError, UsageError
 from latentlab.metrics.path_length.paths import Drawn, Draws, Paths, draws_of
@@ -120,7 +120,7 @@ class Pairs:
     def lengths(self, rows: slice, *, progress: Progress = silent) -> np.ndarray:
         """Distances of some rows, float32 [settings, rows]; the first row begins a batch of `size`."""
         found = torch.zeros(len(self.many), rows.stop - rows.start, dtype=torch.float64)
-        batches, count = list(_batches(rows, self.size))[self.team.rank :: self.team.size], 0
+        batches, count = cut(rows, self.size)[self.team.rank :: self.team.size], 0
         if self._first is None and batches:
             self._first = batches[0].start
         with self._arithmetic():  # of the whole process, so not for each thread to set
@@ -226,11 +226,6 @@ def check(generator: GeneratorLike, distance: Distance, settings: PathSettings) 
             + ("measure without the crop, " if settings.cropped else "")
             + f"upsample to {distance.min_size} pixels or more, or use another distance."
         )
-
-
-def _batches(rows: slice, batch_size: int) -> Iterator[slice]:
-    for start in range(rows.start, rows.stop, batch_size):
-        yield slice(start, min(start + batch_size, rows.stop))
 
 
 def _check_zero(distance: Distance, images: Tensor) -> None:
