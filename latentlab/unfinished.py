@@ -71,7 +71,7 @@ class Unfinished:
     def found(self, count: int, total: int, what: str) -> None:
         """Tell that so many of what is to be measured are there already."""
         if count and self._told is not None and self._team.leads:
-            self._told(f"going on after {count:,} of {total:,} {what}, which {self._folder} has")
+            self._told(f"going on after {min(count, total):,} of {total:,} {what}, which {self._folder} has")
 
     def remove(self) -> None:
         """Remove what was kept: the results are written."""

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 import latentlab
 from latentlab.errors import UsageError
 from latentlab.interop.distances import load_user_distance, wrap_distance
+from latentlab.interop.identity import content_sha256
 from latentlab.metrics.path_length import PathSettings, path_lengths
 
 
@@ -109,3 +112,19 @@ def test_a_speed_that_is_not_the_limit_of_small_steps_is_named(speed, message):
     distance.speed = speed
     with pytest.raises(UsageError, match=message):
         wrap_distance(distance)
+
+
+def test_the_code_of_a_class_in_another_file_tells_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = (
+        "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.weight = torch.nn.Parameter(torch.ones(1))\n\n"
+        "    def forward(self, a, b):\n        return FACTOR * self.weight * (a - b).square().mean(dim=(1, 2, 3))\n"
+    )
+    hashes = []
+    for number, factor in enumerate(("1.0", "1.0", "2.0")):
+        (tmp_path / f"arch{number}.py").write_text(code.replace("FACTOR", factor))
+        (tmp_path / f"dist{number}.py").write_text(f"import arch{number}\n\nmade = arch{number}.Net().eval()\n")
+        hashes.append(content_sha256(importlib.import_module(f"dist{number}").made))
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import inspect
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -14,6 +16,7 @@ from latentlab.files import file_sha256
 
 UNKNOWN = "unknown"
 _DEPTH = 8
+_INSTALLED = ("purelib", "platlib", "stdlib", "platstdlib")
 
 
 def modules_in(*values: Any) -> list[nn.Module]:
@@ -23,16 +26,22 @@ def modules_in(*values: Any) -> list[nn.Module]:
 
 
 def content_sha256(*values: Any, source: Any = None) -> str:
-    """SHA-256 of all parameters and buffers that objects hold; without any, of the file that defines `source`.
+    """SHA-256 of all parameters and buffers that objects hold, and of the files that define their modules' classes.
 
-    "unknown" if there is no such file either. Moving modules to another device changes nothing.
+    Files of installed packages do not count. Without tensors, the file that defines `source` counts; "unknown" if there
+    is no such file either. Moving modules to another device changes nothing.
     """
-    digest = hashlib.sha256()
-    tensors = [pair for module in modules_in(*values) for pair in _tensors(module)]
+    digest, modules = hashlib.sha256(), modules_in(*values)
+    tensors = [pair for module in modules for pair in _tensors(module)]
+    classes = {type(inner) for module in modules for inner in module.modules()}
+    own = sorted({source_sha256(made) for made in classes if not _installed(made)})
+    digest.update(" ".join(own).encode())
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest() if tensors else source_sha256(source)
+    if tensors:
+        return digest.hexdigest()
+    return combined_sha256(source_sha256(source), *own) if own else source_sha256(source)
 
 
 def device_of(*values: Any) -> torch.device:
@@ -44,6 +53,15 @@ def device_of(*values: Any) -> torch.device:
 def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from module.named_parameters()
     yield from module.named_buffers()
+
+
+def _installed(made: type) -> bool:
+    """Whether a class comes with Python or an installed package, whose versions results name."""
+    try:
+        path = Path(inspect.getfile(made)).resolve()
+    except (TypeError, OSError):  # built in, or typed into an interpreter
+        return True
+    return any(path.is_relative_to(Path(folder).resolve()) for folder in map(sysconfig.get_path, _INSTALLED))
 
 
 def _walk(value: Any, seen: set[int], depth: int) -> Iterator[nn.Module]:
