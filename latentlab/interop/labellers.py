@@ -106,10 +106,18 @@ def wrap_labeller(
     """Make a labeller of a function or an nn.Module in eval mode, and check it (`check_labeller`).
 
     Args:
-        function: Images -> logits [N, A], or what the other arguments say; see `LabellerSettings` for each.
+        function: Images -> logits [N, A], or what the other arguments say.
         attributes: A names, in the order of the columns.
         resolution: Width of the images it takes; None for any.
-        output, pairs, input_range, mean, std, channels, layout, outputs, columns: See `LabellerSettings`.
+        output: Whether a column is the log-odds of its attribute, or its probability.
+        pairs: Where an attribute has two columns, for the classes absent and present, which one comes first.
+        input_range: Where black and white lie in what it takes.
+        mean: Subtracted then, per channel or one for all.
+        std: Divided by at last, likewise.
+        channels: Their order, or one of grey.
+        layout: Whether channels come before or after height and width.
+        outputs: Which of several outputs are read, by position or name, and joined side by side; None for all.
+        columns: Which columns (of joined outputs, pairs counted once) the attributes are; None for all.
         name: For provenance; the function's or class's name if left out.
         sha256: What tells it from others; the hash of the settings and of all parameters and buffers that it holds if
             left out, or of its source file if it holds none.
