@@ -1,4 +1,4 @@
-"""Every command of LatentLab's that a page of documentation shows can be given as it stands."""
+"""Every command of LatentLab's that a page of documentation shows can be given as it stands; the first example runs."""
 
 import re
 import shlex
@@ -49,3 +49,10 @@ def test_there_are_many():
 def test_an_option_that_does_not_exist_is_noticed():
     with pytest.raises(Exception, match="--nonsense"):
         parse(["data", "show", "faces", "--nonsense"])
+
+
+def test_the_example_of_the_quickstart_runs(capsys):
+    text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(script, "docs/quickstart.md", "exec"), {})
+    assert float(capsys.readouterr().out.split()[0]) > 1

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+INLINE_CODE = re.compile(r"(?<!<span></span>)<code>[^<]*</code>")
+OPTION = re.compile(r"--[a-z][\w-]*")
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
@@ -27,3 +29,8 @@ def on_files(files: Any, config: Any) -> Any:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     files.append(File.generated(config, "changelog.md", content=re.sub(r"\]\(docs/", "](", text)))
     return files
+
+
+def on_page_content(html: str, **more: Any) -> str:
+    """Keep `--options` within a line on one line: browsers break them after their hyphens."""
+    return INLINE_CODE.sub(lambda code: OPTION.sub(r'<span class="option">\g<0></span>', code[0]), html)
