@@ -170,6 +170,9 @@ _TENSORFLOW: dict[str, Callable[[OfficialNetwork], AnyNetwork]] = {
     "StyleGAN generator": lambda o: stylegan.generator_from_variables(o.tensors, o.config),
     "StyleGAN discriminator": lambda o: stylegan.discriminator_from_variables(o.tensors, o.config),
     "StyleGAN2 generator": lambda o: stylegan2_tensorflow.generator_from_variables(o.tensors, o.config),
+    "StyleGAN2 discriminator": lambda o: stylegan2_tensorflow.discriminator_from_variables(
+        o.tensors, o.config, function=o.class_name
+    ),
 }
 _TORCH: dict[str, Callable[[OfficialNetwork], AnyNetwork]] = {
     "StyleGAN2 generator": lambda o: _from_kwargs(
