@@ -429,6 +429,25 @@ def test_other_checkpoints_are_named(tmp_path):
         load_network_file(tmp_path / "filter.pt", which="D")
 
 
+@pytest.mark.parametrize("prefix", ["GE.", "G.", ""])
+def test_lucidrains_checkpoints_are_recognised_and_sent_to_a_factory(tmp_path, prefix):
+    names = (
+        "initial_block",
+        "blocks.0.to_style1.weight",
+        "blocks.0.to_noise1.weight",
+        "blocks.0.to_rgb.to_style.weight",
+    )
+    state = {f"{prefix}{name}": torch.zeros(2, 2) for name in names}
+    torch.save({"GAN": state, "version": "1.9.0"} if prefix else state, tmp_path / "model_7.pt")
+    for command in (("inspect",), ("convert", "--out", tmp_path / "out")):
+        done = run("networks", command[0], tmp_path / "model_7.pt", *command[1:])
+        assert done.exit_code == 1
+        words = " ".join(done.output.split())
+        assert "model_7.pt is a checkpoint of lucidrains' stylegan2-pytorch, another network than StyleGAN2" in words
+        assert "measure it by a factory in Python, of which docs/own-networks.md has one" in words
+    assert not (tmp_path / "out").exists()
+
+
 # ------------------------------------------------------------------------------------------------- compared with images
 
 
