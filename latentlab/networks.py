@@ -85,6 +85,8 @@ class GeneratorConfig(NetworkConfig):
     use_noise: bool = True
     pixel_norm: bool = False
     instance_norm: bool = True
+    blurred_bias: bool = False  # biases of growing layers join before the blur, which lessens them at the borders
+    shared_noise: bool = False  # both layers of a resolution add the same noise image
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -256,6 +258,7 @@ class SynthesisLayer(nn.Module):
         channels, self.resolution = config.fmaps(stage), 2 ** (stage + 1)
         self.upscales = index > 0 and index % 2 == 0
         self.blur = self.upscales and config.blur
+        self.blurs_bias = config.blurred_bias
         self.pixel_norm, self.instance_norm = config.pixel_norm, config.instance_norm
         self.source: SynthesisInput | Conv
         if index == 0:
@@ -281,10 +284,11 @@ class SynthesisLayer(nn.Module):
         return torch.addcmul(shift, x, scale + 1)
 
     def _before_activation(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        """Convolution, blur, noise and bias; whichever of the first two comes last adds the bias."""
-        x = self.source(x, add_bias=not self.blur)
+        """Convolution, blur, noise and bias; the bias comes after the blur, or before it with `blurred_bias`."""
+        early = self.blurs_bias or not self.blur
+        x = self.source(x, add_bias=early)
         if self.blur:
-            x = blur(x, self.source.bias.to(x.dtype))
+            x = blur(x, None if early else self.source.bias.to(x.dtype))
         if self.noise_strength is None or noise is None:
             return x
         return add_noise(x, noise.to(x.dtype), self.noise_strength.to(x.dtype))
@@ -380,16 +384,26 @@ class Synthesis(nn.Module):
         x, previous = ws[:, 0], None
         for stage in range(last + 1):
             previous = x
-            for index in (2 * stage, 2 * stage + 1):
-                layer_noise = self.layer_noise(index, len(ws), noise_mode, noise)
+            for index, layer_noise in self.stage_noise(stage, len(ws), noise_mode, noise):
                 x = self.layers[index](x, ws[:, index if self.config.use_styles else 0], layer_noise)
         images = at_least_float32(self.to_rgb[last](x, add_bias=True))
         if fade and previous is not None:
             images = lerp(images, upscale(at_least_float32(self.to_rgb[last - 1](previous, add_bias=True))), fade)
         return upscale(images, 2**level) if full_resolution else images
 
-    def layer_noise(self, index: int, count: int, mode: NoiseMode, noise: Sequence[Tensor] | None) -> Tensor | None:
-        """The noise that a layer adds, [N or 1, 1, H, W]; None without noise."""
+    def stage_noise(
+        self, stage: int, count: int, mode: NoiseMode, noise: Sequence[Tensor] | None
+    ) -> list[tuple[int, Tensor | None]]:
+        """The two layers of a resolution, by index, each with the noise that it adds: [N or 1, 1, H, W], or None.
+
+        With `shared_noise` both have the first one's.
+        """
+        first = 2 * stage
+        drawn = self._layer_noise(first, count, mode, noise)
+        shared = self.config.shared_noise
+        return [(first, drawn), (first + 1, drawn if shared else self._layer_noise(first + 1, count, mode, noise))]
+
+    def _layer_noise(self, index: int, count: int, mode: NoiseMode, noise: Sequence[Tensor] | None) -> Tensor | None:
         if mode == "none" or not self.config.use_noise:
             return None
         stored: Tensor = getattr(self, f"noise_const{index}")

@@ -42,11 +42,11 @@ def push_synthesis(
     before = here
     for stage in range(last + 1):
         before = here
-        for index in (2 * stage, 2 * stage + 1):
+        for index, layer_noise in synthesis.stage_noise(stage, len(ws), noise_mode, noise):
             layer = synthesis.layers[index]
             assert isinstance(layer, SynthesisLayer)
             latent = (ws[:, index], tangents[:, index]) if styled else (ws[:, 0], tangents[:, 0])
-            here = _layer(layer, here, latent, synthesis.layer_noise(index, len(ws), noise_mode, noise))
+            here = _layer(layer, here, latent, layer_noise)
     images, moved = _to_rgb(synthesis.to_rgb[last], here)
     if fade:
         coarse = [upscale(part) for part in _to_rgb(synthesis.to_rgb[last - 1], before)]
@@ -76,17 +76,17 @@ def _layer(layer: SynthesisLayer, x: Pushed, latent: Pushed, noise: Tensor | Non
 
 def _source(layer: SynthesisLayer, x: Pushed, latent: Pushed) -> Pushed:
     """Constant, dense layer or convolution, and blur: linear up to the bias, which only the value gets."""
-    source = layer.source
+    source, early = layer.source, layer.blurs_bias or not layer.blur
     if isinstance(source, SynthesisInput):
-        value = source(latent[0], add_bias=not layer.blur)
+        value = source(latent[0], add_bias=early)
         if hasattr(source, "const"):
             tangent = torch.zeros_like(value)
         else:
             tangent = F.linear(latent[1], source.weight * source.scale).reshape(value.shape)
     else:
-        value, tangent = source(x[0], add_bias=not layer.blur), source(x[1])
+        value, tangent = source(x[0], add_bias=early), source(x[1])
     if layer.blur:
-        value, tangent = blur(value, source.bias.to(value.dtype)), blur(tangent)
+        value, tangent = blur(value, None if early else source.bias.to(value.dtype)), blur(tangent)
     return value, tangent
 
 

@@ -1,6 +1,7 @@
-"""States of StyleGAN2 generators under the names and layouts of other code: TensorFlow's, and Rosinality's port.
+"""States of StyleGAN2 networks under the names and layouts of other code: TensorFlow's, and Rosinality's port.
 
-Written from the forms of those files, independently of what reads them; images are those of the official recordings.
+Written from the forms of those files, independently of what reads them; images and scores are those of the official
+recordings.
 """
 
 import math
@@ -55,6 +56,36 @@ def tensorflow_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
         "resample_kernel": synthesis.get("resample_filter", [1, 3, 3, 1]),
     }  # fmt: skip
     return found | {"mapping_fmaps": mapping.get("layer_features") or kwargs["w_dim"]}
+
+
+def tensorflow_discriminator(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Variables of `D_stylegan2` or `D_main` for a state of the PyTorch class without labels."""
+    layers = {"fromrgb": "FromRGB", "conv0": "Conv0", "conv1": "Conv1_down", "skip": "Skip"}
+    found = {}
+    for name, array in state.items():
+        block, *path = name.split(".")
+        if path[-1] == "resample_filter":
+            continue
+        size, layer, leaf = block[1:], path[0], path[1]
+        last = {"conv": "4x4/Conv", "fc": "4x4/Dense0", "out": "Output"}.get(layer)
+        if array.ndim == 4:
+            array = np.moveaxis(array, (2, 3), (0, 1)).swapaxes(2, 3)
+        elif array.ndim == 2:
+            array = array.T
+        found[f"{last or f'{size}x{size}/{layers[layer]}'}/{leaf}"] = np.array(array, order="C")
+    return found
+
+
+def tensorflow_discriminator_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """`static_kwargs` of such a network for the keyword arguments of the PyTorch class."""
+    epilogue = kwargs.get("epilogue_kwargs", {})
+    return {
+        "num_channels": kwargs["img_channels"], "resolution": kwargs["img_resolution"], "label_size": kwargs["c_dim"],
+        "fmap_base": kwargs["channel_base"] // 2, "fmap_max": kwargs["channel_max"],
+        "architecture": kwargs.get("architecture", "resnet"), "conv_clamp": kwargs.get("conv_clamp"),
+        "mbstd_group_size": epilogue.get("mbstd_group_size", 4),
+        "mbstd_num_features": epilogue.get("mbstd_num_channels", 1),
+    }  # fmt: skip
 
 
 def rosinality_names(state: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import math
 import re
 import shlex
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def place(tmp_path, monkeypatch):
     """A folder with the page's files, classifiers called quick, and a run called style-8."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    generator, _, labels = blocks("python")
+    generator, _, _, labels = blocks("python")
     (tmp_path / "mymodule.py").write_text(generator)
     (tmp_path / "mylabels.py").write_text(labels)
     network = DiscriminatorConfig(resolution=16, fmap_base=32, fmap_max=4)
@@ -119,6 +121,53 @@ def test_stylegan_objects_fit_as_said(monkeypatch):
     assert line is not None
     generator = eval(line[1], {"G": G, "wrap_generator": latentlab.wrap_generator})
     assert (generator.num_ws, generator.synthesis.takes_noise_mode, generator.normalizes_z) == (5, True, True)
+
+
+def test_the_factory_for_lucidrains_checkpoints_fits(tmp_path, monkeypatch):
+    """On stand-ins with the signatures and the names of `stylegan2_pytorch` 1.9.0, which needs a GPU to be imported."""
+
+    class StyleVectorizer(torch.nn.Module):
+        def __init__(self, emb, depth, lr_mul=0.1):
+            super().__init__()
+            layers = [(torch.nn.Linear(emb, emb), torch.nn.LeakyReLU(0.2)) for _ in range(depth)]
+            self.net = torch.nn.Sequential(*(layer for pair in layers for layer in pair))
+
+        def forward(self, x):
+            return self.net(torch.nn.functional.normalize(x, dim=1))
+
+    class Generator(torch.nn.Module):
+        def __init__(self, image_size, latent_dim, network_capacity=16, fmap_max=512):
+            super().__init__()
+            assert network_capacity == 16
+            self.num_layers = int(math.log2(image_size) - 1)
+            self.paint = torch.nn.Linear(latent_dim, 3)
+
+        def forward(self, styles, input_noise):
+            assert styles.shape[1] == self.num_layers
+            colours = torch.sigmoid(self.paint(styles.mean(1)))[:, :, None, None]
+            return colours + 0.1 * input_noise.permute(0, 3, 1, 2)
+
+    module = types.ModuleType("stylegan2_pytorch.stylegan2_pytorch")
+    module.Generator, module.StyleVectorizer = Generator, StyleVectorizer
+    monkeypatch.setitem(sys.modules, "stylegan2_pytorch", types.ModuleType("stylegan2_pytorch"))
+    monkeypatch.setitem(sys.modules, "stylegan2_pytorch.stylegan2_pytorch", module)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    parts = {"SE": StyleVectorizer(8, 3), "GE": Generator(128, 8)}
+    Path("models/default").mkdir(parents=True)
+    state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+    torch.save({"GAN": state, "version": "1.9.0"}, "models/default/model_150.pt")
+    names: dict[str, object] = {}
+    exec(compile(blocks("python")[2], "docs/own-networks.md", "exec"), names)
+    generator = names["make"]()
+    z = torch.randn(2, 8)
+    assert (generator.num_ws, generator.img_resolution, generator.normalizes_z) == (6, 128, True)
+    torch.testing.assert_close(generator.mapping(z)[:, 3], parts["SE"](z))
+    grey = torch.full((2, 128, 128, 1), 0.5)
+    with torch.no_grad():
+        ws = generator.mapping(z)
+        torch.testing.assert_close(generator.synthesis(ws, noise_mode="none"), parts["GE"](ws, grey) * 2 - 1)
+        assert not torch.equal(generator.synthesis(ws, noise_mode="random"), generator.synthesis(ws, noise_mode="none"))
 
 
 def named(cells: list[tuple[str, str]]) -> set[str]:

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign_names import rosinality_names, tensorflow_names, tensorflow_settings
+from foreign_names import (
+    rosinality_names,
+    tensorflow_discriminator,
+    tensorflow_discriminator_settings,
+    tensorflow_names,
+    tensorflow_settings,
+)
 from official_files import module_tree, pytorch_pickle, tensorflow_network, tensorflow_pickle
 from PIL import Image
 from typer.testing import CliRunner
@@ -131,6 +137,55 @@ def test_stylegan2_of_tensorflow(tmp_path, name):
     close(ws, io["ws"])
     close(generator.synthesis(ws[: len(io["img_const"])], "const"), io["img_const"])
     np.testing.assert_array_equal(generator.w_avg, arrays(RECORDED / f"{name}.weights.npz")["mapping.w_avg"])
+
+
+def tensorflow_scores(tmp_path, name, *, function="D_main", changes=None, **settings_changes):
+    """A recorded discriminator, read from the file that TensorFlow's code would have written of it."""
+    variables = tensorflow_discriminator(arrays(RECORDED / f"{name}.weights.npz")) | (changes or {})
+    static = {**tensorflow_discriminator_settings(settings(name)), **settings_changes}
+    static = {key: value for key, value in static.items() if value != "left out"}
+    variables = {key: array for key, array in variables.items() if array is not None}
+    record = tensorflow_network("D", variables, static, build_func_name=function, version=4)
+    return load_network_file(tensorflow_pickle(tmp_path / "d.pkl", record)).network
+
+
+@pytest.mark.parametrize("name", ["d_resnet32", "d_tiny_skip"])
+def test_discriminators_of_stylegan2_of_tensorflow(tmp_path, name):
+    io = arrays(RECORDED / f"{name}.io.npz")
+    discriminator = tensorflow_scores(tmp_path, name)
+    close(discriminator(torch.from_numpy(io["in/img"])), io["logits"])
+    close(discriminator(torch.from_numpy(io["in/img"][:3])), io["logits_first3"])
+
+
+def test_the_two_codes_have_defaults_of_their_own_for_groups_of_images(tmp_path):
+    io = arrays(RECORDED / "d_resnet32.io.npz")
+    images = torch.from_numpy(io["in/img"])
+    first = tensorflow_scores(tmp_path, "d_resnet32", function="D_stylegan2", mbstd_group_size="left out")
+    close(first(images), io["logits"])
+    ada = tensorflow_scores(tmp_path, "d_resnet32", mbstd_group_size="left out")
+    close(ada(images[:4]), io["logits_first4"])
+    assert not np.allclose(ada(images), io["logits"], atol=1e-3)
+    weight = tensorflow_discriminator(arrays(RECORDED / "d_resnet32.weights.npz"))["4x4/Conv/weight"][:, :, :-1]
+    without = {"function": "D_stylegan2", "mbstd_group_size": 1, "changes": {"4x4/Conv/weight": weight}}
+    assert tensorflow_scores(tmp_path, "d_resnet32", **without).config.epilogue_kwargs.mbstd_num_channels == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"changes": {"32x32/Skip/weight": None}}, "missing: 32x32/Skip/weight"),
+        ({"changes": {"Output/weight": np.zeros((3, 1), np.float32)}}, r"another shape: Output/weight \(\[1, 3\]"),
+        ({"changes": {"4x4/Conv/bias": np.full(64, np.nan, np.float32)}}, "NaN or infinite: 4x4/Conv/bias"),
+        ({"changes": {"LabelEmbed/weight": np.zeros((3, 1), np.float32)}}, "does not have: LabelEmbed/weight"),
+        ({"label_size": 10}, "setting label_size = 10: only 0 is supported"),
+        ({"use_spectral_norm": True}, "setting use_spectral_norm = True: only False is supported"),
+        ({"wobble": 1}, "setting wobble = 1: unknown"),
+        ({"function": "D_stylegan"}, r"D_stylegan, configurations B to D\) is not supported"),
+    ],
+)
+def test_discriminators_of_tensorflow_that_do_not_fit_are_named(tmp_path, how, message):
+    with pytest.raises(CheckpointError, match=message):
+        tensorflow_scores(tmp_path, "d_resnet32", **how)
 
 
 @pytest.mark.parametrize("form", ["g_ema", "top"])
@@ -372,6 +427,25 @@ def test_other_checkpoints_are_named(tmp_path):
         load_network_file(tmp_path / "filter.pt")
     with pytest.raises(UsageError, match="only the averaged generator"):
         load_network_file(tmp_path / "filter.pt", which="D")
+
+
+@pytest.mark.parametrize("prefix", ["GE.", "G.", ""])
+def test_lucidrains_checkpoints_are_recognised_and_sent_to_a_factory(tmp_path, prefix):
+    names = (
+        "initial_block",
+        "blocks.0.to_style1.weight",
+        "blocks.0.to_noise1.weight",
+        "blocks.0.to_rgb.to_style.weight",
+    )
+    state = {f"{prefix}{name}": torch.zeros(2, 2) for name in names}
+    torch.save({"GAN": state, "version": "1.9.0"} if prefix else state, tmp_path / "model_7.pt")
+    for command in (("inspect",), ("convert", "--out", tmp_path / "out")):
+        done = run("networks", command[0], tmp_path / "model_7.pt", *command[1:])
+        assert done.exit_code == 1
+        words = " ".join(done.output.split())
+        assert "model_7.pt is a checkpoint of lucidrains' stylegan2-pytorch, another network than StyleGAN2" in words
+        assert "measure it by a factory in Python, of which docs/own-networks.md has one" in words
+    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------------------------------------------------- compared with images

@@ -18,6 +18,7 @@ CONFIGS = {
     "fused": GeneratorConfig(**SMALL, fused_scale=True),
     "style without norm": GeneratorConfig(**SMALL, instance_norm=False),
     "dense input": GeneratorConfig(**SMALL, const_input=False),
+    "blurred biases, shared noise": GeneratorConfig(**SMALL, blurred_bias=True, shared_noise=True),
     "traditional": GeneratorConfig.traditional(**SMALL),
     "traditional, instance norm": GeneratorConfig.traditional(**SMALL, instance_norm=True, pixel_norm=False),
 }

@@ -14,14 +14,18 @@ def convert(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A .pkl file of StyleGAN, StyleGAN2, StyleGAN2-ADA or StyleGAN3, or a StyleGAN2 .pt file of "
-            "Rosinality's port."
+            help="A .pkl file of StyleGAN, StyleGAN2, StyleGAN2-ADA or StyleGAN3, or a checkpoint of Rosinality's "
+            "StyleGAN or StyleGAN2."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make: network.safetensors, network.json.")],
     which: Annotated[
         str | None,
         typer.Option(help="Gs, G_ema, G or D; the averaged generator if left out."),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="Of Rosinality's StyleGAN: pixels of the images; the highest trained if left out.", min=4),
     ] = None,
     label: Annotated[
         int | None,
@@ -61,7 +65,7 @@ def convert(
     if check is not None and not check.is_file():
         raise UsageError(f"--check {check}: there is no such file.")
     chosen = torch_device(device)
-    loaded = load_network_file(file, which=which, label=label, limits=Limits(seconds=time_limit))
+    loaded = load_network_file(file, which=which, label=label, resolution=resolution, limits=Limits(seconds=time_limit))
     network = loaded.network
     if check is not None and not isinstance(network, AnyGenerator):
         raise UsageError("--check compares images, and this network makes none: leave it out.")
@@ -78,6 +82,8 @@ def convert(
         )
     save_network(out, loaded)
     print(f"{described(loaded)}: {sum(p.numel() for p in network.parameters()):,} parameters")
+    for note in loaded.notes:
+        say(note)
     say(f"written to {out}")
     if compared is None:
         return

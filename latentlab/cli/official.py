@@ -27,8 +27,12 @@ def inspect(
     Example:
       latentlab networks inspect stylegan2-ffhq-config-f.pkl
     """
+    from latentlab.errors import CheckpointError
+    from latentlab.interop.checkpoints import described_checkpoint, is_torch_archive
     from latentlab.interop.pickles import Limits, open_official
 
+    if is_torch_archive(file) and (sentence := described_checkpoint(file)):
+        raise CheckpointError(sentence)
     found = open_official(file, limits=Limits(seconds=time_limit))
     if as_json:
         print(json.dumps(_described(found, variables=variables)))

@@ -1,13 +1,10 @@
-"""Networks out of files that others' code wrote, in this project's classes: official pickles, a port's checkpoints."""
+"""Networks out of files that others' code wrote, in this project's classes: official pickles, ports' checkpoints."""
 
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel
 
 from latentlab import stylegan2, stylegan3
@@ -15,19 +12,19 @@ from latentlab.checkpoint import AnyDiscriminator, AnyGenerator
 from latentlab.errors import CheckpointError, UsageError
 from latentlab.files import file_sha256
 from latentlab.interop import stylegan, stylegan2_tensorflow
+from latentlab.interop.checkpoints import convert_checkpoint, is_torch_archive
 from latentlab.interop.identity import combined_sha256
 from latentlab.interop.pickles import PICKLES, Limits, OfficialFile, OfficialNetwork, TensorFlowNetwork, open_official
 from latentlab.interop.pickles.cursor import shown
-from latentlab.interop.pickles.sniffing import TORCH_OLD
-from latentlab.interop.rosinality import generator_from_checkpoint, is_rosinality
 from latentlab.interop.state_dicts import assigned
 from latentlab.results import NetworkName
 from latentlab.stylegan2.config import Repository
 
 AnyNetwork = AnyGenerator | AnyDiscriminator
-SUFFIXES = (*PICKLES, ".pt", ".pth")
+SUFFIXES = (*PICKLES, ".pt", ".pth", ".model")
 """Of files that are taken to be networks where a network is named."""
 _AVERAGED = ("Gs", "G_ema")
+_ALL_AVERAGED = (*_AVERAGED, "g_ema", "g_running")  # those of ports, too
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,9 @@ class Loaded:
         network: In eval mode, on the CPU, without gradients.
         which: Its name in the file.
         file_sha256: Of the file.
-        sha256: Of what decides the network: the file, which network in it, and the label.
+        sha256: Of what decides the network: the file, which network in it, the label, and the resolution asked for.
         origin: What is known of where it comes from, for network.json.
+        notes: What was chosen or drawn where the file does not say it, in sentences.
     """
 
     network: AnyNetwork
@@ -47,6 +45,7 @@ class Loaded:
     file_sha256: str
     sha256: str
     origin: dict[str, Any] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def load_network_file(
@@ -54,26 +53,33 @@ def load_network_file(
     *,
     which: str | None = None,
     label: int | None = None,
+    resolution: int | None = None,
     limits: Limits | None = None,
 ) -> Loaded:
     """A network out of a file of others' making; nothing in the file is executed.
 
     Args:
-        path: An official pickle of StyleGAN, StyleGAN2, StyleGAN2-ADA or StyleGAN3, or a StyleGAN2 checkpoint of
-            Rosinality's port.
+        path: An official pickle of StyleGAN, StyleGAN2, StyleGAN2-ADA or StyleGAN3, or a checkpoint of one of
+            Rosinality's ports, of StyleGAN or StyleGAN2.
         which: Its name in the file, such as G, D, Gs or G_ema; the averaged generator if left out.
         label: The class that a conditional generator shows from now on, counted from 0.
+        resolution: Of the images, for checkpoints of Rosinality's StyleGAN; the highest trained one if left out.
         limits: What reading a pickle may cost.
 
     Raises:
         CheckpointError: The file is of another kind, damaged, or holds what is not supported.
-        UsageError: There is no network of this name, or the class does not fit.
+        UsageError: There is no network of this name, or the class or the resolution does not fit.
     """
     path = Path(path)
-    if _is_torch_archive(path):
-        network, which, digest = _from_checkpoint(path, which), which or "g_ema", file_sha256(path)
-        origin: dict[str, Any] = {"kind": "StyleGAN2 checkpoint of Rosinality's port"}
+    network: AnyNetwork
+    notes: tuple[str, ...] = ()
+    if is_torch_archive(path):
+        converted = convert_checkpoint(path, which=which, resolution=resolution)
+        network, which, notes, digest = converted.generator, converted.which, converted.notes, file_sha256(path)
+        origin: dict[str, Any] = {"kind": converted.kind, **({"notes": list(notes)} if notes else {})}
     else:
+        if resolution is not None:
+            raise UsageError("--resolution: an official file's networks have one; leave it out.")
         opened = open_official(path, limits=limits)
         chosen = _chosen(opened, which)
         try:
@@ -85,8 +91,10 @@ def load_network_file(
     if label is not None:
         _set_label(network, label)
     origin = {"file": path.name, "file_sha256": digest, "which": which, **origin}
-    sha256 = digest if which in (*_AVERAGED, "g_ema") and label is None else combined_sha256(digest, which, label)
-    return Loaded(network, which, digest, sha256, origin)
+    asked = [] if resolution is None else [resolution]
+    plain = which in _ALL_AVERAGED and label is None and not asked
+    sha256 = digest if plain else combined_sha256(digest, which, label, *asked)
+    return Loaded(network, which, digest, sha256, origin, notes)
 
 
 def load_generator_file(path: Path | str, *, limits: Limits | None = None) -> tuple[AnyGenerator, NetworkName]:
@@ -162,6 +170,9 @@ _TENSORFLOW: dict[str, Callable[[OfficialNetwork], AnyNetwork]] = {
     "StyleGAN generator": lambda o: stylegan.generator_from_variables(o.tensors, o.config),
     "StyleGAN discriminator": lambda o: stylegan.discriminator_from_variables(o.tensors, o.config),
     "StyleGAN2 generator": lambda o: stylegan2_tensorflow.generator_from_variables(o.tensors, o.config),
+    "StyleGAN2 discriminator": lambda o: stylegan2_tensorflow.discriminator_from_variables(
+        o.tensors, o.config, function=o.class_name
+    ),
 }
 _TORCH: dict[str, Callable[[OfficialNetwork], AnyNetwork]] = {
     "StyleGAN2 generator": lambda o: _from_kwargs(
@@ -194,54 +205,3 @@ def _set_label(network: AnyNetwork, label: int) -> None:
     if not 0 <= label < network.c_dim:
         raise UsageError(f"class {label} was asked for; this generator has 0 to {network.c_dim - 1}.")
     network.label = tuple(float(number == label) for number in range(network.c_dim))
-
-
-# -------------------------------------------------------------------------------------------- of PyTorch checkpoints
-
-
-def _is_torch_archive(path: Path) -> bool:
-    """Whether a file was written by torch.save, as a zip archive or in the form before that."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16).startswith((b"PK", TORCH_OLD))
-    except OSError:
-        return False
-
-
-def _from_checkpoint(path: Path, which: str | None) -> AnyNetwork:
-    if which not in (None, "g_ema"):
-        raise UsageError(f"--which {which}: of a checkpoint (.pt) only the averaged generator, g_ema, is converted.")
-    _check_archive(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds for files that are no checkpoints
-        raise CheckpointError(
-            f"{path} is no checkpoint of tensors alone, or it is cut short or damaged ({type(error).__name__}). What "
-            "would have to be executed is not read."
-        ) from error
-    if not is_rosinality(checkpoint):
-        keys = ", ".join(map(str, list(checkpoint)[:6])) if isinstance(checkpoint, dict) else type(checkpoint).__name__
-        raise CheckpointError(
-            f"{path} is a PyTorch checkpoint of a kind that is not known ({shown(keys)}); that of Rosinality's "
-            "StyleGAN2 is. Measure other networks by a factory in Python (docs/own-networks.md)."
-        )
-    try:
-        return generator_from_checkpoint(checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {shown(str(error), 4000)}") from error
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse a zip archive whose parts are compressed: torch.save stores them as they are, and a bomb does not.
-
-    Raises:
-        CheckpointError: saying so.
-    """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        inside = sum(entry.file_size for entry in archive.infolist())
-    if inside > path.stat().st_size:
-        raise CheckpointError(f"{path} would unpack to {inside:,} bytes; torch.save compresses nothing.")

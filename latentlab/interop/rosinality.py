@@ -14,7 +14,7 @@ from torch import Tensor
 
 from latentlab.errors import CheckpointError
 from latentlab.interop.generators import average_w
-from latentlab.interop.state_dicts import assigned
+from latentlab.interop.state_dicts import assigned, check_plain
 from latentlab.stylegan2 import Generator, GeneratorConfig, official_generator_config
 
 AVERAGED, AVERAGE_LATENT = "g_ema", "latent_avg"
@@ -77,15 +77,12 @@ def _looks_so(state: Mapping[str, Any]) -> bool:
 
 
 def _check_tensors(state: Mapping[Any, Any]) -> None:
-    """Refuse what is no plain tensor under a name, or shows its numbers repeatedly.
+    """Refuse what is no plain tensor under a name, or has another number of axes than settings are read from.
 
     Raises:
         CheckpointError: naming the first.
     """
-    for name, tensor in state.items():
-        plain = isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
-        if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(f"{name!r} is no plain tensor under a name.")
+    check_plain(state)
     axes = {"style.1.weight": 2, "input.input": 4, "conv1.conv.weight": 5, "to_rgb1.bias": 4}
     for name, tensor in state.items():
         wanted = axes.get(name, 5 if name.startswith("convs.") and name.endswith(".conv.weight") else tensor.ndim)

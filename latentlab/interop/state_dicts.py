@@ -1,7 +1,7 @@
 """Tensors that came from others, put into a network of ours, every misfit named as it is called where it came from."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,18 @@ def check_fit(wanted: Mapping[str, torch.Size], found: Mapping[str, Tensor], *, 
     misfits = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
     if misfits:
         raise CheckpointError(f"the tensors do not fit the network that the settings describe: {misfits}.")
+
+
+def check_plain(state: Mapping[Any, Any]) -> None:
+    """Refuse what is no plain tensor under a name, or shows its numbers repeatedly.
+
+    Raises:
+        CheckpointError: naming the first.
+    """
+    for name, tensor in state.items():
+        plain = isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout is torch.strided
+        if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise CheckpointError(f"{name!r} is no plain tensor under a name.")
 
 
 _DECIDED = {"resample_filter", "up_filter", "down_filter"}
