@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from latentlab.cli import app
-from latentlab.cli.figures import attributes_of
+from latentlab.cli.figures import _run_of, attributes_of
 from latentlab.directions.editing import Editor, edits_along, render_edits
 from latentlab.directions.fitting import attribute_directions
 from latentlab.directions.form import save_directions
@@ -355,6 +355,16 @@ def test_the_command_refuses_what_makes_no_sense(tmp_path, words, message):
     assert done.exit_code in (1, 2)
     assert message in done.stderr.replace("\n", " ").replace("  ", " ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_material_of_a_snapshot_lies_in_its_run_folder(tmp_path):
+    run = tmp_path / "run"
+    snapshot = run / "snapshots" / "000012000"
+    snapshot.mkdir(parents=True)
+    (run / "best").symlink_to(snapshot.relative_to(run))
+    assert _run_of(snapshot) == run
+    assert _run_of(run / "best") == run.resolve()
+    assert _run_of(tmp_path / "networks" / "ffhq") == tmp_path / "networks" / "ffhq"
 
 
 def test_attributes_in_words():

@@ -96,7 +96,7 @@ def figures(
       latentlab figures --network missing-corner --only corner --attributes Male,Smiling --format png,svg --out corner
     """
     from latentlab.cli.display import progress_bar, say
-    from latentlab.cli.networks import beside, open_network
+    from latentlab.cli.networks import open_network
     from latentlab.cli.outputs import check_outputs
     from latentlab.cli.ppl import open_distance
     from latentlab.figures import (
@@ -134,7 +134,7 @@ def figures(
         names=names,
         settings=settings,
         distance=measure,
-        sources=Sources(beside(folder, "config.json").parent, store, tuple(directions or ()), compared, pair),
+        sources=Sources(_run_of(folder), store, tuple(directions or ()), compared, pair),
         formats=kinds,
         device=chosen,
         progress=lambda figure: progress_bar(f"Figure {figure}", UNITS.get(figure, "images")),
@@ -174,6 +174,13 @@ def run_folder(name: str) -> Path:
         if (path / "stats.jsonl").is_file():
             return path
     raise UsageError(f"--compare {name}: no run with statistics of training is here, nor is one under {RUNS}/.")
+
+
+def _run_of(network: Path) -> Path:
+    """The run folder of a network folder, also by the link to the best snapshot; else the network folder itself."""
+    from latentlab.cli.networks import beside
+
+    return beside(network.resolve() if network.is_symlink() else network, "config.json").parent
 
 
 def _refuse_idle(named: Mapping[str, tuple[Any, Sequence[str]]], names: Sequence[str], only: str | None) -> None:

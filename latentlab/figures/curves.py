@@ -67,7 +67,7 @@ def _drawn(runs: Sequence[Statistics], names: Sequence[str]) -> Figure:
     for key in dict.fromkeys(key for run in runs for key in run.metrics):
         words = called(key)
         panels.setdefault(words.panel, {})[key] = words
-    columns = min(len(panels), 3)
+    columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     head, foot, left = 1.05, 0.85, 0.75
     width = max(left + columns * _WIDE + (columns - 1) * _GAP[0] + 0.3, 5.4)
@@ -167,7 +167,7 @@ def _legend(
     spaces = {words.space for keys in panels.values() for words in keys.values()} - {None}
     handles += [
         Line2D([], [], color=INK, linestyle=DASHES[space], label=f"in {str(space).upper()}")
-        for space in sorted(map(str, spaces))
+        for space in sorted(map(str, spaces), reverse=True)
     ]
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=place, ncols=4, fontsize=8.5, frameon=False, borderaxespad=0
