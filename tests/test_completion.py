@@ -33,7 +33,7 @@ def offered(line, shell="bash"):
     return done.stdout.split("\n")[:-1] if shell == "bash" else done.stdout
 
 
-@pytest.mark.parametrize("command", ["sample", "ppl", "fid", "edit"])
+@pytest.mark.parametrize("command", ["sample", "ppl", "fid", "edit", "figures"])
 def test_networks_are_offered_by_name(command):
     assert offered(f"latentlab {command} --network st") == ["style-0", "style-8"]
 

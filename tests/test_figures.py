@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from fake_generator import NETWORK, FakeGenerator
+from labelled_run import write_stats, write_store
 from PIL import Image
 from typer.testing import CliRunner
 
 import latentlab.figures.folder
 from latentlab.cli import app
 from latentlab.errors import DataError, NoFigureError, OutputExistsError, UsageError
-from latentlab.figures import FIGURES, FigureSettings, Renderer, figure_names, save_figures
+from latentlab.figures import FIGURES, FigureSettings, Renderer, Sources, figure_names, save_figures
 from latentlab.figures import mixing as mixing_figure
+from latentlab.figures.folder import OF_MATERIAL
 from latentlab.figures.interpolation import NOISE, STREAM, MeanSquaredDifference, interpolation, path_speeds, walked
 from latentlab.figures.layer_groups import layer_groups, layers_in_words, noise_groups
 from latentlab.figures.mixing import mixing
@@ -34,6 +36,7 @@ from latentlab.protocols import draw_noise
 
 PAGE = (Path(__file__).parent.parent / "docs" / "figures.md").read_text(encoding="utf-8")
 GENERATOR = "fake_generator:FakeGenerator"
+OF_IMAGES = [name for name in FIGURES if name not in OF_MATERIAL]
 FEW = FigureSettings(noise_draws=6, num_pairs=2, speed_points=3)
 
 
@@ -78,7 +81,7 @@ def drawn(images: torch.Tensor, tile: int) -> list[np.ndarray]:
 # ------------------------------------------------------------------------------------------------------ all figures
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", OF_IMAGES)
 @pytest.mark.parametrize(
     "generator",
     [
@@ -100,7 +103,7 @@ def test_nothing_is_cut_off_and_the_caption_names_the_network(name, generator):
     assert shown["settings"]["seed"] == 0
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_pictures_are_functions_of_the_seed(name):
     first, again = (FIGURES[name](renderer())[0] for _ in range(2))
     assert np.array_equal(first, again)
@@ -109,7 +112,8 @@ def test_pictures_are_functions_of_the_seed(name):
 
 
 def test_progress_comes_to_its_end():
-    for name, figure in FIGURES.items():
+    for name in OF_IMAGES:
+        figure = FIGURES[name]
         told: list[tuple[int, int]] = []
         figure(renderer(), progress=lambda done, total, note="", told=told: told.append((done, total)))
         assert told[0][0] == 0
@@ -420,7 +424,7 @@ def test_the_folder_says_what_it_holds(tmp_path):
         "truncation",
         "interpolation",
     ]
-    assert [one["name"] for one in record["left_out"]] == ["noise", "layers"]
+    assert [one["name"] for one in record["left_out"]] == ["noise", "layers", *OF_MATERIAL]
     assert (record["network"]["sha256"], record["seed"]) == (NETWORK.sha256, 0)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "figures.json", *(figure["file"] for figure in record["figures"])}  # fmt: skip
@@ -510,9 +514,9 @@ def test_the_command_prints_json(tmp_path):
 
 
 def test_the_command_refuses_what_makes_no_sense(tmp_path):
-    unknown = command(tmp_path / "out", "--only", "corner")
+    unknown = command(tmp_path / "out", "--only", "corners")
     assert unknown.exit_code == 2
-    assert "no figure 'corner'" in unknown.stderr
+    assert "no figure 'corners'" in unknown.stderr
     idle = command(tmp_path / "out", "--only", "samples", "--distance", "lpips-vgg")
     assert idle.exit_code == 2
     assert "--distance lpips-vgg is for interpolation" in idle.stderr
@@ -523,9 +527,9 @@ def test_the_command_refuses_what_makes_no_sense(tmp_path):
 
 
 def test_the_page_names_every_figure_and_group():
-    assert re.findall(r"^\| `(\w+)` \|", PAGE.partition("| `--only` |")[2].partition("\n\n")[0], re.MULTILINE) == list(
-        FIGURES
-    )
+    table = PAGE.partition("| `--only` |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert [name for cell in cells for name in re.findall(r"`(\w+)`", cell)] == list(FIGURES)
     for num_ws, row in ((12, "0–3 (4, 8) | 4–7 (16, 32) | 8"), (6, "0–1 (4) | 2–3 (8) | 4"), (3, "0 | 1 | 2")):
         coarse, middle, fine = layer_groups(num_ws).values()
         starts = [int(cell.split("–")[0].split(" ")[0]) for cell in row.split(" | ")]
@@ -535,7 +539,7 @@ def test_the_page_names_every_figure_and_group():
 
 def test_the_commands_of_the_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (commands,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    commands, _ = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in commands.splitlines():
         line = line.replace("style-8", GENERATOR).replace("classifier:quick", "fake_generator:SquaredDistance")
         done = CliRunner().invoke(app, shlex.split(line)[1:])
@@ -547,15 +551,23 @@ def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     monkeypatch.setattr("latentlab.load_generator", lambda _: (FakeGenerator(), NETWORK), raising=False)
+    run = tmp_path / "runs" / "style-8"
+    run.mkdir(parents=True)
+    write_store(run / "run.h5")
     names: dict[str, object] = {}
     exec(compile(code, "docs/figures.md", "exec"), names)
+    assert (tmp_path / "corner.svg").is_file()
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"mixing.png", "noise.png", "figures.json"}
     assert names["pixels"].shape[2] == 3
 
 
 def test_what_the_page_says_of_the_file_is_there(tmp_path):
-    record = save_figures(tmp_path / "out", style_generator(), NETWORK, settings=FEW)
-    common = {"name", "file", "width", "height", "title", "caption", "settings"}
+    write_store(tmp_path / "run.h5")
+    write_stats(tmp_path)
+    sources = Sources(run=tmp_path, attributes=(("Male", None), ("Smiling", None)))
+    record = save_figures(tmp_path / "out", style_generator(), NETWORK, settings=FEW, sources=sources)
+    assert [figure["name"] for figure in record["figures"]] == list(FIGURES)
+    common = {"name", "file", "files", "width", "height", "title", "caption", "settings"}
     own = {figure["name"]: set(figure) - common for figure in record["figures"]}
     table = PAGE.partition("| figure | |")[2].partition("\n\n")[0]
     for name, rest in re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE):

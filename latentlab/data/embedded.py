@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from latentlab.data.face_factors import face_factors
+from latentlab.data.face_rules import face_labels
 from latentlab.data.faces import Faces, render_faces, rows_without
 from latentlab.errors import DataError
 from latentlab.files import atomic_file
@@ -17,7 +20,9 @@ from latentlab.progress import Progress, silent
 
 DEFAULT_COUNT = 30_000
 CHUNK = 512
+_ROWS_AT_A_TIME = 8192
 CACHE_VARIABLE = "LATENTLAB_CACHE"
+_NAME = re.compile(r"faces(?: without (?P<missing>\S+=[01](?: \S+=[01])*))?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,21 @@ class Selection:
         """Such as "faces", or "faces without Male=1 Young=0"."""
         combination = " ".join(f"{name}={int(value)}" for name, value in self.missing)
         return f"faces without {combination}" if combination else "faces"
+
+    @classmethod
+    def of_name(cls, name: str, count: int, *, seed: int = 0) -> "Selection | None":
+        """The selection that `name` writes so; None where it is no name of one."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return None
+        pairs = (part.rpartition("=") for part in (found["missing"] or "").split())
+        return cls(seed, count, tuple((attribute, value == "1") for attribute, _, value in pairs))
+
+    def labels(self) -> np.ndarray:
+        """int8 [count, 40], 1 where an attribute is present and -1 where it is not; no face is drawn for them."""
+        rows = self.rows()
+        blocks = [rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME)]
+        return np.concatenate([face_labels(face_factors(self.seed, block)) for block in blocks])
 
     def rows(self) -> np.ndarray:
         """Row numbers of the faces, int64 [count]."""

@@ -46,13 +46,17 @@ def clustered(cosines: np.ndarray) -> np.ndarray:
 
 
 def save_cosines(path: Path | str, found: Directions) -> None:
-    """Draw the cosines between the directions of all valid attributes; a star marks the conditioned ones, a dagger the
-    hardly known.
+    """Draw the cosines between the directions of all valid attributes (`cosines_figure`).
 
     Raises:
         UsageError: The file's ending is that of no picture.
     """
     check_picture(path)
+    save_figure(path, cosines_figure(found), dpi=DPI, crop=True)
+
+
+def cosines_figure(found: Directions) -> Figure:
+    """What `save_cosines` writes, as a figure; a star marks the conditioned directions, a dagger the hardly known."""
     valid = np.flatnonzero(found.valid)
     rows = valid[clustered(found.cosines[np.ix_(valid, valid)])]
     values = found.cosines[np.ix_(rows, rows)]
@@ -72,8 +76,7 @@ def save_cosines(path: Path | str, found: Directions) -> None:
     notes += [f"{STAR} {name}: orthogonal to {others}" for name, others in stars.items()]
     notes += [dagger_in_words(found.dims)] * bool(few[rows].any())
     with mpl.rc_context(STYLE):
-        figure = _heatmap(values, labels, labels, limit=1.0, title=title, notes=notes, key="cosine")
-    save_figure(path, figure, dpi=DPI, crop=True)
+        return _heatmap(values, labels, labels, limit=1.0, title=title, notes=notes, key="cosine")
 
 
 def save_moves(path: Path | str, found: Rescoring) -> None:

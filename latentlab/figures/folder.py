@@ -1,4 +1,4 @@
-"""A folder of figures: PNG files that say what they show, and `figures.json` (docs/figures.md)."""
+"""A folder of figures: pictures that say what they show, and `figures.json` (docs/figures.md)."""
 
 import contextlib
 import json
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from latentlab.errors import NoFigureError, UsageError
+from latentlab.figures.corner import corner
+from latentlab.figures.curves import curves
+from latentlab.figures.formats import FORMATS, Drawing, pixels_of, save_drawing
 from latentlab.figures.interpolation import interpolation
+from latentlab.figures.material import Material, Sources
 from latentlab.figures.mixing import mixing
+from latentlab.figures.moves import cosines_w, cosines_z, directions
 from latentlab.figures.noise_detail import noise
 from latentlab.figures.noise_layers import layers
 from latentlab.figures.rendering import FigureSettings, Renderer
@@ -25,7 +28,7 @@ from latentlab.progress import Progress, silent
 from latentlab.protocols import GeneratorLike
 from latentlab.results import NetworkName, software_versions
 
-FIGURES: dict[str, Callable[..., tuple[np.ndarray, dict[str, Any]]]] = {
+FIGURES: dict[str, Callable[..., tuple[Drawing, dict[str, Any]]]] = {
     "samples": samples,
     "scales": scales,
     "mixing": mixing,
@@ -33,8 +36,17 @@ FIGURES: dict[str, Callable[..., tuple[np.ndarray, dict[str, Any]]]] = {
     "layers": layers,
     "truncation": truncation,
     "interpolation": interpolation,
+    "corner": corner,
+    "directions": directions,
+    "cosines_z": cosines_z,
+    "cosines_w": cosines_w,
+    "curves": curves,
 }
 """What makes each figure, in the order of docs/figures.md."""
+OF_STORE = ("corner", "directions", "cosines_z", "cosines_w")
+OF_DIRECTIONS = ("directions", "cosines_z", "cosines_w")
+OF_MATERIAL = (*OF_STORE, "curves")
+"""Figures that take a labelled store, directions, or anything beside the network (`Material`)."""
 SCHEMA_VERSION = 1
 
 
@@ -61,6 +73,8 @@ def save_figures(
     names: Sequence[str] = tuple(FIGURES),
     settings: FigureSettings | None = None,
     distance: Distance | None = None,
+    sources: Sources | None = None,
+    formats: Sequence[str] = FORMATS[:1],
     device: Any = "cpu",
     progress: Callable[[str], AbstractContextManager[Progress]] | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +87,8 @@ def save_figures(
         names: Of `FIGURES`.
         settings: What decides the pictures.
         distance: Of the speeds of interpolation; mean squared pixel difference if left out.
+        sources: Where stores, directions and statistics of training come from; nowhere if left out.
+        formats: As of `formats_of`: PNG, and others of which each figure is written, too.
         device: Where the generator is.
         progress: A figure's name -> what is told of its images while it is made.
 
@@ -82,22 +98,26 @@ def save_figures(
     Raises:
         OutputExistsError: The folder exists.
         UsageError: The network has nothing that any of the figures would show.
+        LatentLabError: A source that was named cannot be used.
     """
     renderer = Renderer(generator, network, settings or FigureSettings(), device)
+    material = Material(network, sources or Sources(), renderer.settings.seed)
     told = progress or (lambda _: contextlib.nullcontext(silent))
     made: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     with atomic_folder(folder) as temporary:
         for name in names:
-            extra = {"distance": distance} if name == "interpolation" else {}
+            extra: dict[str, Any] = {"distance": distance} if name == "interpolation" else {}
+            extra |= {"material": material} if name in OF_MATERIAL else {}
             try:
                 with told(name) as shown:
-                    pixels, says = FIGURES[name](renderer, progress=shown, **extra)
+                    drawing, says = FIGURES[name](renderer, progress=shown, **extra)
             except NoFigureError as error:
                 left_out.append({"name": name, "reason": str(error)})
                 continue
-            made.append(_record(name, pixels, says))
-            _save_png(temporary / f"{name}.png", pixels, made[-1], network)
+            pixels = pixels_of(drawing)
+            made.append(_record(name, pixels, says, formats))
+            save_drawing(temporary, name, drawing, pixels, says=made[-1], network=network, formats=formats)
         if not made:
             raise UsageError(
                 "no figure can be made: " + " ".join(f"{one['name']}: {one['reason']}" for one in left_out)
@@ -114,17 +134,8 @@ def save_figures(
     return record
 
 
-def _record(name: str, pixels: np.ndarray, says: dict[str, Any]) -> dict[str, Any]:
+def _record(name: str, pixels: np.ndarray, says: dict[str, Any], formats: Sequence[str]) -> dict[str, Any]:
     height, width, _ = pixels.shape
     first = {key: says[key] for key in ("title", "caption", "settings")}
-    return {"name": name, "file": f"{name}.png", "width": width, "height": height} | first | says
-
-
-def _save_png(path: Path, pixels: np.ndarray, record: dict[str, Any], network: NetworkName) -> None:
-    """Pixels with title, caption, settings and network as the file's text."""
-    info = PngInfo()
-    info.add_itxt("Title", record["title"])
-    info.add_itxt("Description", record["caption"])
-    said = {"network": network.model_dump(), "figure": record["name"], "settings": record["settings"]}
-    info.add_itxt("latentlab", json.dumps(said, ensure_ascii=False))
-    Image.fromarray(pixels).save(path, pnginfo=info, optimize=True)
+    files = {"file": f"{name}.png", "files": [f"{name}.{form}" for form in formats]}
+    return {"name": name, **files, "width": width, "height": height} | first | says

@@ -33,6 +33,7 @@ class FigureSettings:
         num_pairs: Pairs between which is interpolated.
         speed_points: Places on a path at which its speed is measured.
         epsilon: Step along the path of the speed.
+        num_edits: Attributes along whose directions is moved.
     """
 
     seed: int = 0
@@ -41,6 +42,7 @@ class FigureSettings:
     num_pairs: int = 4
     speed_points: int = 33
     epsilon: float = 1e-3
+    num_edits: int = 4
 
     def __post_init__(self) -> None:
         """Check.
@@ -50,7 +52,7 @@ class FigureSettings:
         """
         if not math.isfinite(self.truncation_psi):
             raise UsageError(f"truncation psi is {self.truncation_psi}; it must be a finite number, 1 for none.")
-        least = {"noise_draws": 4, "num_pairs": 1, "speed_points": 2}
+        least = {"noise_draws": 4, "num_pairs": 1, "speed_points": 2, "num_edits": 1}
         for name, few in least.items():
             if getattr(self, name) < few:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least {few}.")
