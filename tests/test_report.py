@@ -459,6 +459,7 @@ def test_main_table_says_what_w_is_without_a_mapping(runs: list[ReportRun]) -> N
     table = main_table(runs)
     assert list(table["space"]) == ["Z", "W", "Z", "W"]
     assert table["PPL full"][3] == "no mapping network: W is Z, normalised"
+    assert [table[name][3] for name in ("PPL end", "Separability")] == [None, None]
     assert "over 39 of 40 valid attributes: not comparable with numbers over other attributes" in str(
         table["Separability"][0]
     )

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-TEXT, RULE, Z, W, FIRST, SECOND = "#55585d", "#d3d2cc", "#c1500a", "#0a68b4", "#0d7a5f", "#8a4fa3"
+TEXT, RULE, Z, W, FIRST, SECOND = "#55585d", "#d3d2cc", "#b4490a", "#0a68b4", "#0d7a5f", "#8a4fa3"
 VARIABLES = {TEXT: "ink-2", RULE: "rule-2", Z: "z", W: "w", FIRST: "one", SECOND: "two"}
 """The colours of charts: those that the style sheet's variables have in its light theme (templates/style.css)."""
 

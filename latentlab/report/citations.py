@@ -172,15 +172,26 @@ WORKS = {work.key: work for work in _ALL}
 def cited(texts: Sequence[str]) -> list[Work]:
     """The works that texts cite, in the order in which they first do."""
     keys = [key for text in texts for mark in _MARK.findall(text) for key in _keys(mark)]
-    return [WORKS[key] for key in dict.fromkeys(keys)]
+    return [WORKS[key] for key in dict.fromkeys(keys) if key in WORKS]
+
+
+def unknown_keys(texts: Sequence[str]) -> list[str]:
+    """What texts cite by keys that no work has."""
+    return [key for text in texts for mark in _MARK.findall(text) for key in _keys(mark) if key not in WORKS]
 
 
 def with_citations(text: str, cite: Callable[[Sequence[Work]], str], plain: Callable[[str], str] = str) -> str:
-    """A text whose marks `cite` has replaced, the blank before them included; the rest goes through `plain`."""
-    parts = _MARK.split(text)
-    return "".join(
-        cite([WORKS[key] for key in _keys(part)]) if place % 2 else plain(part) for place, part in enumerate(parts)
-    )
+    """A text whose marks `cite` has replaced, the blank before them included; the rest goes through `plain`.
+
+    A mark with a key that no work has is a part of the rest.
+    """
+    parts, end = [], 0
+    for mark in _MARK.finditer(text):
+        keys = _keys(mark[1])
+        if all(key in WORKS for key in keys):
+            parts += [plain(text[end : mark.start()]), cite([WORKS[key] for key in keys])]
+            end = mark.end()
+    return "".join([*parts, plain(text[end:])])
 
 
 def in_words(works: Sequence[Work]) -> str:

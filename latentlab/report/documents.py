@@ -6,9 +6,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from latentlab.report.citations import Work, bibliography, cited, in_words, with_citations
-from latentlab.report.sections import Section, SectionFigure, SectionTable, file_names
-from latentlab.report.table_formats import latex, markdown, to_csv, to_latex, to_markdown
+from latentlab.report.citations import bibliography, cited
+from latentlab.report.prose import alternative, latex, latex_prose, markdown, markdown_prose
+from latentlab.report.sections import Section, SectionFigure, SectionTable, file_names, texts
+from latentlab.report.table_formats import to_csv, to_latex, to_markdown
 
 MARK = "LatentLab report"
 """What every document of a report says of itself, by which its folder is known."""
@@ -31,7 +32,7 @@ def markdown_report(title: str, sections: Sequence[Section]) -> dict[str, bytes]
 def latex_report(title: str, sections: Sequence[Section]) -> dict[str, bytes]:
     """report.tex, its pictures (charts as PDF) and references.bib: contents by the files' places."""
     pictures = _files(sections, "pdf")
-    works = _works(sections)
+    works = cited(texts(sections))
     text = _environment("latex").get_template("report.tex.j2").render(
         title=title,
         mark=MARK,
@@ -44,26 +45,6 @@ def latex_report(title: str, sections: Sequence[Section]) -> dict[str, bytes]:
     return files | {"references.bib": bibliography(works).encode("utf-8")}
 
 
-def latex_prose(text: str) -> str:
-    """A paragraph for LaTeX: what stands between backticks as code, marks of works as \\cite."""
-    return with_citations(text, _cite, _latex_with_code)
-
-
-def _cite(works: Sequence[Work]) -> str:
-    return rf"~\cite{{{','.join(work.key for work in works)}}}"
-
-
-def _latex_with_code(text: str) -> str:
-    """Escaped, its outer blanks kept."""
-    parts = [rf"\texttt{{{latex(part)}}}" if place % 2 else _spaced(part) for place, part in enumerate(text.split("`"))]
-    return "".join(parts)
-
-
-def _spaced(text: str) -> str:
-    inner = latex(text)
-    return f"{' ' * text.startswith(' ')}{inner}{' ' * (text.endswith(' ') and bool(inner))}"
-
-
 def _markdown(
     title: str,
     sections: Sequence[Section],
@@ -71,13 +52,9 @@ def _markdown(
     tables: dict[tuple[str, str], str],
 ) -> str:
     text = _environment("markdown").get_template("report.md.j2").render(
-        title=title, mark=MARK, sections=sections, pictures=pictures, tables=tables, works=_works(sections)
+        title=title, mark=MARK, sections=sections, pictures=pictures, tables=tables, works=cited(texts(sections))
     )  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-def _works(sections: Sequence[Section]) -> list[Work]:
-    return cited([text for section in sections for text in (*section.paragraphs, *section.notes)])
 
 
 def _titles(sections: Sequence[Section]) -> dict[str, list[str]]:
@@ -107,10 +84,6 @@ def _content(figure: SectionFigure, form: str) -> tuple[bytes, str]:
     return content, "jpg" if content.startswith(b"\xff\xd8") else "png"
 
 
-def _alt(text: str) -> str:
-    return markdown(text).replace("[", r"\[").replace("]", r"\]")
-
-
 def _environment(form: str) -> Environment:
     """Jinja2 for one of the forms; in LaTeX, whose braces mean something, with marks of its own."""
     marks = {
@@ -131,16 +104,11 @@ def _environment(form: str) -> Environment:
 
     environment.filters |= {
         "md": markdown,
-        "md_prose": lambda text: with_citations(text, in_words, markdown_keeping_blanks),
-        "alt": _alt,
+        "md_prose": markdown_prose,
+        "alt": alternative,
         "md_table": to_markdown,
         "tex": latex,
         "tex_prose": latex_prose,
         "tex_table": placed,
     }
     return environment
-
-
-def markdown_keeping_blanks(text: str) -> str:
-    """A part of a sentence for Markdown; the blanks around it stay."""
-    return f"{' ' * text.startswith(' ')}{markdown(text)}{' ' * text.endswith(' ')}" if text.strip() else text

@@ -7,9 +7,9 @@ from typing import Any
 
 from latentlab.report.citations import bibliography, cited
 from latentlab.report.contents import Content
-from latentlab.report.documents import latex_prose
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import data_uri
+from latentlab.report.prose import latex_prose
 from latentlab.report.sections import Section, file_names
 from latentlab.report.standard import titles
 from latentlab.report.table_formats import to_csv, to_latex

@@ -17,7 +17,7 @@ from latentlab.report.downloads import methods_downloads, table_downloads, whole
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import Picture, data_uri, picture_file
 from latentlab.report.realism import few_images
-from latentlab.report.sections import Measured, Section, SectionFigure, slug
+from latentlab.report.sections import Measured, Section, SectionFigure, slug, texts
 from latentlab.report.table_formats import cell_text, is_numeric
 from latentlab.results import METRICS, MetricResult
 
@@ -29,7 +29,7 @@ def page(content: Content, sections: Sequence[Section]) -> str:
         content: What the report says.
         sections: The same as records (`standard.all_sections`), for downloads.
     """
-    works = cited([text for section in sections for text in (*section.paragraphs, *section.notes)])
+    works = cited(texts(sections))
     return _environment(content).get_template("page.html.j2").render(
         content=content,
         title=content.title,

@@ -22,6 +22,7 @@ import pandas as pd
 
 from latentlab.errors import UsageError
 from latentlab.report.charts import Chart
+from latentlab.report.citations import WORKS, unknown_keys
 from latentlab.report.formatting import count, interval, number, percent, percent_interval
 
 STANDARD_ANCHORS = (
@@ -129,8 +130,8 @@ def check_sections(sections: Sequence[Section]) -> None:
     """Refuse sections that a report cannot show.
 
     Raises:
-        UsageError: An anchor is malformed or taken, two tables, figures or columns have one title, or a figure has
-            no picture or no alternative text.
+        UsageError: An anchor is malformed or taken, a work that is cited is not known, two tables, figures or columns
+            have one title, or a figure has no picture or no alternative text.
     """
     taken = set(STANDARD_ANCHORS)
     for section in sections:
@@ -139,29 +140,45 @@ def check_sections(sections: Sequence[Section]) -> None:
                 f"the anchor {section.anchor!r} of the section {section.title!r} has another form than small letters, "
                 "digits and hyphens, such as `over-seeds`."
             )
-        if section.anchor in taken:
+        if section.anchor in taken or section.anchor.startswith("ref-"):
             raise UsageError(
                 f"the anchor {section.anchor!r} of the section {section.title!r} is taken: choose another."
             )
         taken.add(section.anchor)
-        for parts in (section.tables, section.figures):
-            titles = [part.title for part in parts]
-            if len(set(titles)) < len(titles):
-                raise UsageError(
-                    f"two tables or figures of the section {section.title!r} have one title: tell them apart."
-                )
-        for table in section.tables:
-            if not table.content.columns.is_unique:
-                raise UsageError(f"two columns of the table {table.title!r} have the same name: tell them apart.")
-        for figure in section.figures:
-            if (figure.png is None) == (figure.chart is None) or not figure.alt:
-                raise UsageError(f"the figure {figure.title!r} must have an alternative text, and either png or chart.")
+        if unknown := unknown_keys(texts([section])):
+            raise UsageError(
+                f"the section {section.title!r} cites {unknown[0]!r}, which is none of {', '.join(WORKS)}."
+            )
+        _check_parts(section)
+
+
+def _check_parts(section: Section) -> None:
+    for parts in (section.tables, section.figures):
+        titles = [part.title for part in parts]
+        if len(set(titles)) < len(titles):
+            raise UsageError(f"two tables or figures of the section {section.title!r} have one title: tell them apart.")
+    for table in section.tables:
+        if not table.content.columns.is_unique:
+            raise UsageError(f"two columns of the table {table.title!r} have the same name: tell them apart.")
+    for figure in section.figures:
+        if (figure.png is None) == (figure.chart is None) or not figure.alt:
+            raise UsageError(f"the figure {figure.title!r} must have an alternative text, and either png or chart.")
+
+
+def texts(sections: Sequence[Section]) -> list[str]:
+    """Every text of sections that may cite."""
+    found = []
+    for section in sections:
+        found += [*section.notes, *section.paragraphs]
+        found += [note for table in section.tables for note in table.notes]
+        found += [figure.caption for figure in section.figures]
+    return found
 
 
 def slug(text: str) -> str:
     """A text as part of a file's name: small Latin letters, digits and hyphens; `x` where none are left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:80] or "x"
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:80].rstrip("-") or "x"
 
 
 def file_names(titles: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
@@ -170,7 +187,7 @@ def file_names(titles: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str
     taken: set[str] = set()
     for anchor, inner in titles.items():
         for title in inner:
-            stem = name = f"{anchor}-{slug(title)}"
+            stem = name = slug(title) if slug(title).startswith(anchor) else f"{anchor}-{slug(title)}"
             number = 1
             while name in taken:
                 number += 1

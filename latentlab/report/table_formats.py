@@ -1,26 +1,14 @@
 """A table of a section as CSV, Markdown and LaTeX."""
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
 
-from latentlab.report.formatting import NONE, number
+from latentlab.report.formatting import NONE, count, number
+from latentlab.report.prose import latex, latex_prose, markdown
 from latentlab.report.sections import Measured, SectionTable
-
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
-    | {"–": "--", "—": "---", "’": "'", "“": "``", "”": "''", "…": r"\dots{}", "₂": r"$_{2}$"}
-    | {"−": r"$-$", "×": r"$\times$", "ψ": r"$\psi$", "σ": r"$\sigma$", "ε": r"$\varepsilon$", "→": r"$\to$"}
-    | {high: f"$^{{{low}}}$" for high, low in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)}
-)
-
-
-def latex(text: object) -> str:
-    """A text for LaTeX: its special characters escaped, typographic ones in its own words."""
-    return " ".join(str(text).split()).translate(_LATEX)
 
 
 def cell_text(cell: Any) -> str:
@@ -34,7 +22,7 @@ def cell_text(cell: Any) -> str:
 
 def to_csv(table: SectionTable) -> str:
     """Numbers at full precision; a `Measured` has columns for the ends of its interval, its samples and its note."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, Any] = {}
     for name, cells in table.content.items():
         if any(isinstance(cell, Measured) for cell in cells):
             columns |= _spread(str(name), list(cells))
@@ -43,11 +31,14 @@ def to_csv(table: SectionTable) -> str:
     return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
 
 
-def _spread(name: str, cells: Sequence[Any]) -> dict[str, list[Any]]:
+def _spread(name: str, cells: Sequence[Any]) -> dict[str, Any]:
     """Columns of measured cells; what stands in place of a number is a note; endings that no cell has are left out."""
     parts = [cell if isinstance(cell, Measured) else Measured(None, note=str(cell or "")) for cell in cells]
-    columns = {f"{name}{ending}": [part.columns()[ending] for part in parts] for ending in Measured(None).columns()}
-    return {key: values for key, values in columns.items() if key == name or any(v is not None for v in values)}
+    columns: dict[str, Any] = {
+        f"{name}{ending}": [part.columns()[ending] for part in parts] for ending in Measured(None).columns()
+    }
+    columns[f"{name} samples"] = pd.array(columns[f"{name} samples"], dtype="Int64")  # else 5 samples become 5.0
+    return {key: values for key, values in columns.items() if key == name or not all(pd.isna(list(values)))}
 
 
 def to_markdown(table: SectionTable) -> str:
@@ -57,18 +48,17 @@ def to_markdown(table: SectionTable) -> str:
     return "\n".join("| " + " | ".join(markdown(str(cell)) for cell in row) + " |" for row in rows)
 
 
-def markdown(text: str) -> str:
-    """A text on one line of Markdown, in a table or out of it."""
-    escaped = text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
-    return " ".join(escaped.split()) or NONE
-
-
 def to_latex(table: SectionTable, label: str, placement: str = "htbp") -> str:
-    """A floating table by booktabs, its notes below; as wide as the text at most, which takes adjustbox."""
-    content = table.content.map(cell_text).reset_index(drop=True)
-    content.columns = pd.Index([str(name) for name in content.columns])
-    styler = content.style.format(latex).format_index(latex, axis="columns").hide(axis="index")
+    """A floating table by booktabs, as wide as the text at most, which takes adjustbox.
+
+    What is said of single cells, such as their samples, stands below the table, under letters.
+    """
+    remarks: dict[str, str] = {}
+    written = {name: [_latex_cell(cell, remarks) for cell in cells] for name, cells in table.content.items()}
+    content = pd.DataFrame(written, columns=table.content.columns)
+    content.columns = pd.Index([latex(name) for name in content.columns])
     columns = "l" + "".join("r" if is_numeric(cells) else "l" for _, cells in list(table.content.items())[1:])
+    below = [*(f"$^{{{letter}}}$ {latex(text)}" for text, letter in remarks.items()), *map(latex_prose, table.notes)]
     lines = [
         rf"\begin{{table}}[{placement}]",
         r"\centering",
@@ -76,12 +66,28 @@ def to_latex(table: SectionTable, label: str, placement: str = "htbp") -> str:
         rf"\label{{tab:{label}}}",
         r"\small",
         r"\begin{adjustbox}{max width=\linewidth, max totalheight=0.85\textheight}",
-        styler.to_latex(hrules=True, column_format=columns).strip(),
+        content.style.hide(axis="index").to_latex(hrules=True, column_format=columns).strip(),
         r"\end{adjustbox}",
-        *(rf"\par\smallskip\raggedright\footnotesize {latex(note)}" for note in table.notes),
+        *(rf"\par\smallskip{{\raggedright\footnotesize {line}\par}}" for line in below),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _latex_cell(cell: Any, remarks: dict[str, str]) -> str:
+    """A cell for LaTeX; what is said of a measured one goes into `remarks`, and its letter into the cell."""
+    if not isinstance(cell, Measured):
+        return latex(cell_text(cell))
+    samples = "" if cell.num_samples is None else f"n = {count(cell.num_samples)}"
+    remark = "; ".join(part for part in (samples, cell.note) if part)
+    mark = f"$^{{{remarks.setdefault(remark, _letter(len(remarks)))}}}$" if remark else ""
+    return " ".join(part for part in (latex(cell.shown) + mark, latex(cell.interval)) if part)
+
+
+def _letter(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    first, last = divmod(number, 26)
+    return (_letter(first - 1) if first else "") + ascii_lowercase[last]
 
 
 def is_numeric(cells: "pd.Series[Any]") -> bool:

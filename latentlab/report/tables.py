@@ -70,12 +70,11 @@ def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
     lines = []
     for row in rows:
         head = {"generator": row.run.name, "mapping layers": plain(row.run.depth), "space": row.space.upper()}
-        lines.append(head | {column: _cell(row, column) for column in row.cells} | (_paper(row) if beside else {}))
+        cells: dict[str, Measured | str | None] = {name: measured(result) for name, result in row.cells.items()}
+        if row.note:
+            cells = dict.fromkeys(cells) | {next(iter(cells)): row.note}
+        lines.append(head | cells | (_paper(row) if beside else {}))
     return pd.DataFrame(lines)
-
-
-def _cell(row: Row, column: str) -> Measured | str:
-    return row.note or "not measured" if row.cells[column] is None else measured(row.cells[column])
 
 
 def _paper(row: Row) -> dict[str, float | None]:
