@@ -1,9 +1,11 @@
 """The report as Markdown and LaTeX, its downloads, and sections of one's own in every format."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -31,7 +33,7 @@ from latentlab.report import (
 )
 from latentlab.report.charts import Chart, chart
 from latentlab.report.contents import PICTURE_BYTES
-from latentlab.report.pictures import picture_file
+from latentlab.report.pictures import fitted, limit, picture_file
 from latentlab.report.prose import latex, latex_prose
 from latentlab.report.sections import file_names, slug
 from latentlab.report.table_formats import to_csv, to_latex, to_markdown
@@ -331,14 +333,23 @@ def test_large_pictures_become_small_enough_and_small_ones_stay(tmp_path: Path) 
     path = tmp_path / "noise.png"
     noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
-    assert picture_file(path, "x", max_bytes=4_000_000).content == path.read_bytes()
-    small = picture_file(path, "x", max_bytes=100_000)
+    shown = picture_file(path, "x")
+    assert shown.content == path.read_bytes()
+    assert fitted(shown, len(shown.content)) is shown
+    small = fitted(shown, 100_000)
     assert len(small.content) <= 100_000
-    assert (small.ending, small.width) == ("jpg", 400)
+    assert (small.ending, small.width, small.alt) == ("jpg", 400, "x")
     assert small.uri.startswith("data:image/jpeg;base64,/9j/")
     path.write_bytes(b"\x89PNG no")
     with pytest.raises(DataError, match=r"noise\.png is not a readable image"):
-        picture_file(path, "x", max_bytes=100)
+        picture_file(path, "x")
+
+
+def test_room_that_small_pictures_leave_is_for_the_large_ones() -> None:
+    assert limit([10, 20, 500, 900], 1000) == 485
+    assert limit([10, 20, 30], 1000) == 1000
+    assert limit([600, 600], 1000) == 500
+    assert limit([], 1000) == 1000
 
 
 def test_many_large_pictures_share_what_the_page_has_room_for(tmp_path: Path) -> None:
@@ -348,9 +359,13 @@ def test_many_large_pictures_share_what_the_page_has_room_for(tmp_path: Path) ->
     figures = [SectionFigure(f"noise {number}", "noise", png=path) for number in range(4)]
     assert 4 * path.stat().st_size > PICTURE_BYTES
     section = Section("Noise", "noise", figures=figures)
-    page = render_report([bare_run(tmp_path / "run")], tmp_path / "out", sections=[section])
+    run = bare_run(tmp_path / "run")
+    page = render_report([run], tmp_path / "out", sections=[section])
     assert page.stat().st_size < PICTURE_BYTES * 4 / 3 + 500_000
     assert page.read_text(encoding="utf-8").count("data:image/jpeg") == 4
+    path.unlink()
+    with pytest.raises(DataError, match=r"noise\.png cannot be read"):
+        render_report([run], tmp_path / "other", sections=[section])
 
 
 # ------------------------------------------------------------------------------------------- folders and the command
@@ -393,3 +408,13 @@ def test_the_command_takes_several_formats(tmp_path: Path, monkeypatch: pytest.M
     ]  # fmt: skip
     refused = CliRunner().invoke(app, ["report", str(run), "--format", "word", "--out", "other"])
     assert refused.exit_code == 2
+
+
+def test_a_study_of_eight_generators_is_rendered_in_seconds(tmp_path: Path, runs: list[ReportRun]) -> None:
+    """15 s are allowed; time of the processor is asked for, since others may be at work on it."""
+    study = [dataclasses.replace(runs[number % 2], name=f"generator {number}") for number in range(8)]
+    begun = time.process_time()
+    page = render_report(study, tmp_path / "out")
+    assert time.process_time() - begun < 15
+    assert page.stat().st_size < 15_000_000
+    assert "For generator 6, W is 2.1 times straighter than Z" in page.read_text(encoding="utf-8")

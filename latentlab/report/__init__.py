@@ -80,7 +80,7 @@ def render_report(
     out = Path(out).resolve()
     replace = check_place(out, overwrite=overwrite)
     content = gather(title, _distinct_names(runs), cards=cards, notes=notes, sections=sections)
-    every = all_sections(content)
+    every = all_sections(content, pictures=bool({"md", "tex"} & set(formats)))
     files = {"tables.csv": csv_of_all(content.runs).encode("utf-8")}
     html = page(content, every) if {"html", "pdf"} & set(formats) else ""
     if "html" in formats:

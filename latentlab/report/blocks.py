@@ -1,5 +1,6 @@
 """Everything a report shows about one run: sentences, charts and pictures, for all formats alike."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from latentlab.report.charts import Chart
 from latentlab.report.drawings import Drawing
 from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
 from latentlab.report.inputs import ReportRun
-from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
+from latentlab.report.pictures import Picture, fitted, picture, picture_file, strip, tile
 from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
 from latentlab.results import METRICS
 
@@ -40,19 +41,31 @@ class Block:
     config: dict[str, Any]
     protocols: list[ProtocolTable]
 
+    @property
+    def pictures(self) -> list[Picture]:
+        """All of them."""
+        shown = [image for _, image in (*self.tears, *self.drawings)]
+        strips = [image for pair in self.pairs for image in pair.values()]
+        return [*shown, *strips, *([] if self.samples is None else [self.samples])]
 
-def blocks(runs: Sequence[ReportRun], picture_bytes: int) -> list[Block]:
-    """Charts, pictures and sentences of every run; their histograms share one axis.
+    def fitted(self, max_bytes: int) -> "Block":
+        """The same with no picture larger than that."""
+        return dataclasses.replace(
+            self,
+            tears=[(title, fitted(image, max_bytes)) for title, image in self.tears],
+            drawings=[(drawing, fitted(image, max_bytes)) for drawing, image in self.drawings],
+            samples=None if self.samples is None else fitted(self.samples, max_bytes),
+            pairs=[{space: fitted(image, max_bytes) for space, image in pair.items()} for pair in self.pairs],
+        )
 
-    Args:
-        runs: What to show.
-        picture_bytes: That a picture of a run's figures folder may take.
-    """
+
+def blocks(runs: Sequence[ReportRun]) -> list[Block]:
+    """Charts, pictures and sentences of every run; their histograms share one axis."""
     limits = distance_limits(result for run in runs for result in run.shown.values())
-    return [_block(run, limits, picture_bytes) for run in runs]
+    return [_block(run, limits) for run in runs]
 
 
-def _block(run: ReportRun, limits: tuple[float, float] | None, picture_bytes: int) -> Block:
+def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
     attributes = rows.attribute_rows(run)
     return Block(
         run=run,
@@ -69,9 +82,7 @@ def _block(run: ReportRun, limits: tuple[float, float] | None, picture_bytes: in
         samples=_samples(run),
         pairs=_pairs(run),
         tears=_tears(run),
-        drawings=[
-            (drawing, picture_file(drawing.path, drawing.caption, max_bytes=picture_bytes)) for drawing in run.drawings
-        ],
+        drawings=[(drawing, picture_file(drawing.path, drawing.caption)) for drawing in run.drawings],
         drawings_caution=_drawings_caution(run),
         training=training_charts(run.stats, run.name),
         config=formatting.flatten(run.config),

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from latentlab.errors import DataError
 from latentlab.report.blocks import Block, blocks
 from latentlab.report.choice import Further, further_measurements
 from latentlab.report.disentanglement import Table, disentanglement_tables, disentanglement_warnings
 from latentlab.report.inputs import ReportRun
 from latentlab.report.methods import methods
 from latentlab.report.orderings import OrderingCheck, ordering_checks
+from latentlab.report.pictures import limit
 from latentlab.report.realism import Realism, realism
 from latentlab.report.rows import ProtocolWarning, Row, main_rows, protocol_warnings
 from latentlab.report.sections import Section, check_sections
 from latentlab.report.sentences import substitutes, unequal_training
 
-PICTURE_BYTES = 6_000_000
-"""What all pictures of files may take in a page together, before they are written as text, which adds a third."""
+PICTURE_BYTES = 7_000_000
+"""What all pictures may take in a page together, before they are written as text, which adds a third."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Content:
         cards: Of the classifiers.
         notes: Cautions at the top.
         extra: Sections that were given, after the main numbers.
-        picture_bytes: That one picture of a file may take in the page.
+        picture_bytes: That one picture may take in the page.
     """
 
     title: str
@@ -68,8 +71,9 @@ def gather(
     check_sections(sections)
     table = main_rows(runs)
     tables = disentanglement_tables(runs)
-    given = sum(figure.png is not None for section in sections for figure in section.figures)
-    picture_bytes = PICTURE_BYTES // max(1, given + sum(len(run.drawings) for run in runs))
+    made = blocks(runs)
+    given = [_size(figure.png) for section in sections for figure in section.figures if figure.png is not None]
+    picture_bytes = limit([*given, *(len(one.content) for block in made for one in block.pictures)], PICTURE_BYTES)
     return Content(
         title=title,
         runs=runs,
@@ -77,7 +81,7 @@ def gather(
         notes=notes,
         extra=sections,
         picture_bytes=picture_bytes,
-        blocks=blocks(runs, picture_bytes),
+        blocks=[block.fitted(picture_bytes) for block in made],
         rows=table,
         warnings=protocol_warnings(table),
         substitutes=substitutes(runs, cards),
@@ -89,3 +93,12 @@ def gather(
         orderings=ordering_checks(runs),
         methods=methods(runs, cards),
     )
+
+
+def _size(png: bytes | Path) -> int:
+    if isinstance(png, bytes):
+        return len(png)
+    try:
+        return png.stat().st_size
+    except OSError as error:
+        raise DataError(f"{png} cannot be read ({error.strerror}): it is a figure of a section.") from error

@@ -15,7 +15,7 @@ from latentlab.report.contents import Content
 from latentlab.report.documents import MARK
 from latentlab.report.downloads import methods_downloads, table_downloads, whole_downloads
 from latentlab.report.inputs import ReportRun
-from latentlab.report.pictures import Picture, data_uri, picture_file
+from latentlab.report.pictures import Picture, data_uri, fitted, picture_file
 from latentlab.report.realism import few_images
 from latentlab.report.sections import Measured, Section, SectionFigure, slug, texts
 from latentlab.report.table_formats import cell_text, is_numeric
@@ -128,7 +128,7 @@ def _quantile_lines(run: ReportRun) -> list[list[Any]]:
 
 def _picture_of(figure: SectionFigure, max_bytes: int) -> Picture:
     assert figure.png is not None
-    return picture_file(figure.png, figure.alt, max_bytes=max_bytes)
+    return fitted(picture_file(figure.png, figure.alt), max_bytes)
 
 
 def _sort_key(cell: Any) -> str:

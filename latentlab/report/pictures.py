@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ WIDE, NARROW = 792, 328
 
 MAX_NATIVE = 2048
 """Pictures wider than this are reduced by a whole factor before they are embedded."""
+
+MAX_OPTIMISED = 100_000
+"""Pixels up to which a PNG is made as small as it can be, which takes several times as long."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,12 @@ def picture(image: np.ndarray, alt: str) -> Picture:
     pil = Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image))
     if pil.width > MAX_NATIVE:
         pil = pil.reduce(math.ceil(pil.width / MAX_NATIVE))
-    return _picture(_encoded(pil, "PNG", optimize=True), pil.size, alt)
+    hard = {"optimize": True} if pil.width * pil.height < MAX_OPTIMISED else {"compress_level": 4}
+    return _picture(_encoded(pil, "PNG", **hard), pil.size, alt)
 
 
-def picture_file(source: Path | bytes, alt: str, *, max_bytes: int | None = None) -> Picture:
-    """Embed a PNG file.
-
-    Args:
-        source: The file's path or its bytes.
-        alt: What it shows.
-        max_bytes: Where the file is larger, it becomes a JPEG, reduced by whole factors until it is not.
+def picture_file(source: Path | bytes, alt: str) -> Picture:
+    """Embed a PNG file as it is, or reduced where it is very wide.
 
     Raises:
         DataError: the file is no readable image.
@@ -104,27 +104,43 @@ def picture_file(source: Path | bytes, alt: str, *, max_bytes: int | None = None
     try:
         content = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
-            if max_bytes is None:
-                return picture(np.asarray(image.convert("RGB")), alt)
-            if len(content) <= max_bytes and image.format == "PNG":
+            if image.format == "PNG" and image.width <= MAX_NATIVE:
                 image.verify()
                 return _picture(content, image.size, alt)
-            return _small_enough(image.convert("RGB"), alt, max_bytes)
+            return picture(np.asarray(image.convert("RGB")), alt)
     except (OSError, SyntaxError, UnidentifiedImageError) as error:  # SyntaxError is PIL's word for a broken PNG
         raise DataError(
             f"{name} is not a readable image ({error}); delete it to leave it out of the report."
         ) from error
 
 
+def limit(sizes: Sequence[int], room: int) -> int:
+    """What a picture may take at most for all of them to fit into the room, those that are smaller as they are."""
+    left = room
+    for place, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - place)
+        if size > share:
+            return share
+        left -= size
+    return room
+
+
+def fitted(shown: Picture, max_bytes: int) -> Picture:
+    """The picture, or, where it is larger, a JPEG reduced by whole factors until it is not (64 pixels stay)."""
+    if len(shown.content) <= max_bytes:
+        return shown
+    with Image.open(io.BytesIO(shown.content)) as image:
+        return _small_enough(image.convert("RGB"), shown.alt, max_bytes)
+
+
 def _small_enough(image: Image.Image, alt: str, max_bytes: int) -> Picture:
-    """A JPEG of at most so many bytes, or as small as 64 pixels."""
-    factor = max(1, math.ceil(image.width / MAX_NATIVE))
+    factor = 1
     while True:
         reduced = image.reduce(factor)
         content = _encoded(reduced, "JPEG", quality=88)
         if len(content) <= max_bytes or max(reduced.size) <= 64:
             return _picture(content, reduced.size, alt)
-        factor += 1
+        factor = max(factor + 1, math.floor(factor * math.sqrt(len(content) / max_bytes)))
 
 
 def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:

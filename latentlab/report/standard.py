@@ -20,10 +20,16 @@ REALISM = "Distances to real images"
 """Titles of the tables that there is one of; the others have the run's name in theirs."""
 
 
-def all_sections(content: Content) -> list[Section]:
-    """Every section in the order of the page, given ones after the main numbers; empty ones are left out."""
+def all_sections(content: Content, *, pictures: bool = True) -> list[Section]:
+    """Every section in the order of the page, given ones after the main numbers; empty ones are left out.
+
+    Args:
+        content: What the report says.
+        pictures: Those two, too, that have nothing but pictures, which take a while to make.
+    """
     before: tuple[Callable[[Content], Section], ...] = (_answer, _numbers)
-    after = (_realism, _attributes, _disentanglement, _distances, _pictures, _figures, _classifiers, _training)
+    shown = (_pictures, _figures) if pictures else ()
+    after = (_realism, _attributes, _disentanglement, _distances, *shown, _classifiers, _training)
     last = (_methods, _paper, _settings)
     found = [make(content) for make in before] + [*content.extra] + [make(content) for make in (*after, *last)]
     return [one for one in found if one.paragraphs or one.tables or one.figures or one.notes]
