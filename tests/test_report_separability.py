@@ -38,8 +38,9 @@ def test_everything_that_was_measured_is_said(folder):
     assert ratio.endswith("; W is the more entangled.")
     assert held_out.startswith("On the 25 % of the samples that were held out of the fits: ")
     assert nothing.count("fitted to shuffled labels") == 2
-    svg = sample_curve(run)
-    assert "3 in Z and 3 in W" in svg
+    drawn = sample_curve(run)
+    assert drawn is not None
+    assert "3 in Z and 3 in W" in drawn.alt
     render_report([run], folder / "report")
     page = (folder / "report" / "index.html").read_text()
     assert "W is the more entangled" in page

@@ -17,7 +17,7 @@ def report(
             autocompletion=completion.run_folders,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for index.html, tables.md and tables.csv.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     classifiers: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,26 +25,41 @@ def report(
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="With commas between them: html (one page, and its tables as files), md, tex, pdf (the page, printed "
+            "by Chromium or Chrome).",
+        ),
+    ] = "html",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier report.")] = False,
 ) -> None:
     """Render results, samples, interpolations and training curves of runs as one self-contained page.
 
+    Pictures that `latentlab figures` left in a run's folder `figures` are shown, too.
+
     \b
     Example:
       latentlab report runs/traditional-0 runs/style-8 --classifiers classifiers/quick --out report
+      latentlab report runs/style-8 --format html,md,tex,pdf --out report-all
     """
     from attribute_classifiers.network import find_classifiers
-    from latentlab.report import TITLE, read_card, read_run, render_report
+    from latentlab.report import DOCUMENTS, TITLE, check_formats, read_card, read_run, render_report
 
+    asked = [part.strip() for part in formats.split(",")]
+    check_formats(asked)
     folders = [_refreshed(run) for run in runs]
-    page = render_report(
+    first = render_report(
         [read_run(folder) for folder in folders],
         out,
         title=title or TITLE,
         cards=[read_card(find_classifiers(name)) for name in classifiers or []],
+        formats=asked,
         overwrite=overwrite,
     )
-    print(page)
+    for name in dict.fromkeys(asked):
+        print(first.with_name(DOCUMENTS[name]))
 
 
 def _refreshed(run: str) -> Path:

@@ -1,26 +1,41 @@
-"""Results as a report: one self-contained page, and its tables as files. Never reaches torch.
+"""Results as a report: one self-contained page, or Markdown, LaTeX and PDF. Never reaches torch.
 
 runs = [read_run("runs/style-8"), read_run("runs/traditional-0")]
-render_report(runs, Path("report"))
+render_report(runs, Path("report"), formats=["html", "pdf"])
 """
 
 import dataclasses
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentlab.errors import OutputExistsError, UsageError
-from latentlab.files import atomic_folder, refuse_existing
+from latentlab.errors import UsageError
+from latentlab.report.browser import print_pdf, require_browser
+from latentlab.report.contents import gather
+from latentlab.report.documents import latex_report, markdown_report, markdown_tables
+from latentlab.report.downloads import csv_of_all
 from latentlab.report.inputs import ReportRun, read_card, read_run
-from latentlab.report.page import GENERATOR, page
-from latentlab.report.tables import markdown_page, tidy
+from latentlab.report.page import page
+from latentlab.report.sections import Measured, Section, SectionFigure, SectionTable
+from latentlab.report.standard import all_sections
+from latentlab.report.writing import check_place, write_folder
 
-__all__ = ["ReportRun", "read_card", "read_run", "render_report"]
+__all__ = [
+    "DOCUMENTS",
+    "Measured",
+    "ReportRun",
+    "Section",
+    "SectionFigure",
+    "SectionTable",
+    "check_formats",
+    "read_card",
+    "read_run",
+    "render_report",
+]
 
-FILES = ("index.html", "tables.md", "tables.csv")
-"""What a report folder holds."""
+DOCUMENTS = {"html": "index.html", "md": "report.md", "tex": "report.tex", "pdf": "report.pdf"}
+"""Formats of a report, and the file that is its document."""
 
 TITLE = "How much does the mapping straighten the latent space?"
 
@@ -32,78 +47,66 @@ def render_report(
     title: str = TITLE,
     cards: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
+    sections: Sequence[Section] = (),
+    formats: Sequence[str] = ("html",),
     overwrite: bool = False,
 ) -> Path:
-    """Write index.html, tables.md and tables.csv into the folder `out` and return the path of index.html.
+    """Write a report into the folder `out`, which appears at once, and return the path of its first document.
+
+    `html` is index.html, complete in itself, and tables.md; `md` is report.md with the folders `pictures` and `tables`;
+    `tex` is report.tex with references.bib and `pictures`; `pdf` is report.pdf, the page as a browser prints it. All
+    have tables.csv.
 
     Args:
         runs: From `read_run`, in the order to be shown.
         out: A folder that is free, or with `overwrite` a report written earlier.
-        title: Heading of the page.
+        title: Heading of the report.
         cards: From `read_card`, of the classifiers behind the separability scores.
         notes: Sentences shown prominently at the top, such as how short the training was.
+        sections: More of them, shown after the main numbers and in the table of contents, their tables sorted and
+            downloaded like the report's own, in every format; see `latentlab.report.sections`.
+        formats: Of `DOCUMENTS`.
         overwrite: Replace an earlier report, at once and as a whole.
 
     Raises:
-        UsageError: no runs were given.
+        UsageError: no runs were given, there is no such format, no browser prints the PDF, or a section cannot be shown
+            (`sections.check_sections`).
         OutputExistsError: `out` is taken and is not a report to be replaced; nothing was touched.
+        DataError: a picture cannot be read.
     """
     if not runs:
         raise UsageError("no runs were given: a report needs at least one run folder, such as runs/NAME.")
+    check_formats(formats)
     out = Path(out).resolve()
-    replaces = _is_replaceable(out) if overwrite else False
-    if not replaces:
-        refuse_existing(out)
-    named = _distinct_names(runs)
-    content = (page(title, named, cards=cards, notes=notes), markdown_page(title, named, cards), _csv(named))
-    _replace(out, content) if replaces else _write(out, content)
-    return out / FILES[0]
+    replace = check_place(out, overwrite=overwrite)
+    content = gather(title, _distinct_names(runs), cards=cards, notes=notes, sections=sections)
+    every = all_sections(content, pictures=bool({"md", "tex"} & set(formats)))
+    files = {"tables.csv": csv_of_all(content.runs).encode("utf-8")}
+    html = page(content, every) if {"html", "pdf"} & set(formats) else ""
+    if "html" in formats:
+        files |= {"index.html": html.encode("utf-8"), "tables.md": markdown_tables(title, every).encode("utf-8")}
+    if "md" in formats:
+        files |= markdown_report(title, every)
+    if "tex" in formats:
+        files |= latex_report(title, every)
+    if "pdf" in formats:
+        files["report.pdf"] = print_pdf(html)
+    write_folder(out, files, replace=replace)
+    return out / DOCUMENTS[formats[0]]
 
 
-def _csv(runs: Sequence[ReportRun]) -> str:
-    return tidy(runs).to_csv(index=False, lineterminator="\n")
-
-
-def _write(out: Path, content: Sequence[str]) -> None:
-    with atomic_folder(out) as folder:
-        for name, text in zip(FILES, content, strict=True):
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
-
-
-def _replace(out: Path, content: Sequence[str]) -> None:
-    """Write beside the earlier report, then put the new folder in its place; the earlier one returns on failure."""
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        fresh, earlier = Path(beside) / "fresh", Path(beside) / "earlier"
-        _write(fresh, content)
-        out.rename(earlier)
-        try:
-            fresh.rename(out)
-        except BaseException:
-            earlier.rename(out)
-            raise
-
-
-def _is_replaceable(out: Path) -> bool:
-    """Whether `out` is a folder with a report and nothing else; False where it is free.
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that cannot be made, before anything is read.
 
     Raises:
-        OutputExistsError: it is something else.
+        UsageError: There is no such format, none is named, or `pdf` is and no browser can be found.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    index = out / FILES[0]
-    if (
-        not index.is_file()
-        or f'name="generator" content="{GENERATOR}' not in index.read_text("utf-8", "replace")[:4096]
-    ):
-        raise OutputExistsError(f"{out} exists, is not a report and was left as it is: name another --out.")
-    others = sorted(path.name for path in out.iterdir() if path.name not in FILES)
-    if others:
-        raise OutputExistsError(
-            f"{out} holds a report but also {', '.join(others[:3])}, which no report wrote, and was left as it is: "
-            "move these files away or name another --out."
-        )
-    return True
+    unknown = [name for name in formats if name not in DOCUMENTS]
+    if unknown or not formats:
+        given = repr(unknown[0]) if unknown else "nothing"
+        raise UsageError(f"--format: {given} is no format of a report; there are {', '.join(DOCUMENTS)}.")
+    if "pdf" in formats:
+        require_browser()
 
 
 def _distinct_names(runs: Sequence[ReportRun]) -> list[ReportRun]:

@@ -1,83 +1,18 @@
-"""Charts as inline SVG whose colours and fonts come from the page's style sheet, so that they follow its theme."""
+"""What the report draws of path lengths, attributes and training."""
 
-import io
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from latentlab.report.charts import FIRST, SECOND, TEXT, Chart, W, Z, chart
 from latentlab.report.rows import AttributeRow, attribute_scale, entropy
 from latentlab.results import MetricResult
 
-# Colours that stand for variables of the style sheet while matplotlib draws.
-TEXT, RULE, Z, W, FIRST, SECOND = "#010101", "#010102", "#010103", "#010104", "#010105", "#010106"
-VARIABLES = {TEXT: "ink-2", RULE: "rule-2", Z: "z", W: "w", FIRST: "one", SECOND: "two"}
-
 MAX_POINTS = 1500  # ticks drawn per curve; longer statistics are thinned
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "latentlab",
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8.5,
-    "axes.titlesize": 8.5,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": TEXT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "axes.axisbelow": True,
-    "text.color": TEXT,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": TEXT,
-    "ytick.labelcolor": TEXT,
-    "legend.frameon": False,
-    "path.simplify": True,
-}
-SIZE = (4.5, 2.6)  # inches; at 72 points an inch a phone's width shrinks it little
-
-
-def chart(draw: Callable[[Axes], None], *, alt: str, size: tuple[float, float] = SIZE) -> Markup:
-    """Draw into fresh axes and return an <svg> that scales with its container and is read out as `alt`."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size)
-        canvas = FigureCanvasSVG(figure)
-        draw(figure.add_axes(_margins(*size)))
-        buffer = io.StringIO()
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _themed(buffer.getvalue(), alt)
-
-
-def _margins(width: float, height: float) -> tuple[float, float, float, float]:
-    """The axes' place in a figure of this size (inches): room for labels left and below, for marks above."""
-    left, bottom, right, top = 0.62, 0.46, 0.22, 0.22
-    return left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height
-
-
-def _themed(svg: str, alt: str) -> Markup:
-    """Keep the <svg> element alone, name it, and put variables of the style sheet in place of the colours."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, f"var(--{variable})")
-    box = re.search(r'viewBox="0 0 ([\d.]+) ', svg)
-    width = round(float(box[1]) * 4 / 3) if box else 600
-    opening = re.compile(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>", re.DOTALL)
-    head = f'<svg class="chart" role="img" aria-label="{escape(alt)}" style="max-width:{width}px" '
-    return Markup(opening.sub(lambda match: f'{head}{match[1]} xmlns="http://www.w3.org/2000/svg">', svg, count=1))
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
@@ -86,7 +21,7 @@ def _label(axes: Axes, x: str, y: str) -> None:
     axes.tick_params(length=0)
 
 
-def entropy_scatter(rows: Sequence[AttributeRow], name: str) -> Markup | None:
+def entropy_scatter(rows: Sequence[AttributeRow], name: str) -> Chart | None:
     """Conditional entropy in Z (across) against W (up), one point an attribute, bars the 95 % intervals."""
     points = [row for row in rows if row.difference is not None]
     if not points:
@@ -125,7 +60,7 @@ def distance_limits(results: Iterable[MetricResult]) -> tuple[float, float] | No
 
 def distance_histogram(
     z: MetricResult | None, w: MetricResult | None, *, name: str, limits: tuple[float, float] | None = None
-) -> Markup | None:
+) -> Chart | None:
     """Densities of the distances of PPL over their logarithm, Z and W; dashed lines are the trimmed means."""
     drawn = [(result, colour) for result, colour in ((z, Z), (w, W)) if result and _density(result) is not None]
     if not drawn:
@@ -169,7 +104,7 @@ CURVES: dict[str, dict[str, str]] = {
 """Charts of a training run and the fields of stats.jsonl each draws."""
 
 
-def training_charts(stats: Sequence[Mapping[str, Any]], name: str) -> list[tuple[str, Markup]]:
+def training_charts(stats: Sequence[Mapping[str, Any]], name: str) -> list[tuple[str, Chart]]:
     """One chart per kind of statistic over thousands of images seen, changes of resolution marked."""
     ticks = [tick for tick in stats if _finite(tick.get("kimg"))]
     ticks = ticks[:: max(1, math.ceil(len(ticks) / MAX_POINTS))]

@@ -37,9 +37,11 @@ def percent(fraction: float | None) -> str:
     return NONE if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.1f} %"
 
 
-def percent_interval(ci95: Sequence[float] | None) -> str:
-    """An interval of fractions as `[low, high]` in per cent, or an empty text where there is none."""
-    return "" if ci95 is None else f"[{100 * ci95[0]:.1f}, {100 * ci95[1]:.1f}]"
+def percent_interval(ci95: Sequence[float | None] | None) -> str:
+    """An interval of fractions as `[low, high]` in per cent, or an empty text where an end is missing."""
+    if ci95 is None or ci95[0] is None or ci95[1] is None:
+        return ""
+    return f"[{100 * ci95[0]:.1f}, {100 * ci95[1]:.1f}]"
 
 
 def times(ratio: float) -> str:

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from latentlab.errors import DataError
+from latentlab.report.drawings import Drawing, read_drawings
 from latentlab.report.formatting import flatten
 from latentlab.report.published import PPL_PROTOCOL, PPL_WALKS
 from latentlab.results import MetricResult, is_image_distance, read_results
@@ -27,7 +28,7 @@ CONFIGS = ("config.json", "generator.json")
 RUN_CONTENT = (
     "a run folder has config.json (or generator.json, which `latentlab report` writes when it is given "
     "package.module:factory or the official file itself) and, as far as they exist, results.jsonl, previews.npz, "
-    "stats.jsonl, grids/"
+    "stats.jsonl, grids/, figures/"
 )
 
 
@@ -60,6 +61,7 @@ class ReportRun:
     previews: dict[str, np.ndarray]
     grid: Path | None
     tears: list[Tear]
+    drawings: list[Drawing] = field(default_factory=list)
 
     @property
     def shown(self) -> dict[str, MetricResult]:
@@ -157,7 +159,7 @@ def _departures(result: MetricResult) -> int:
 
 
 def read_run(folder: Path | str) -> ReportRun:
-    """Read a run folder; results, previews, statistics and grids may be missing.
+    """Read a run folder; results, previews, statistics, grids and figures may be missing.
 
     Raises:
         DataError: the folder is no run folder, or one of its files does not have the documented form.
@@ -177,6 +179,7 @@ def read_run(folder: Path | str) -> ReportRun:
         previews=_read_previews(folder / "previews.npz"),
         grid=grids[-1] if grids else None,
         tears=_read_tears(folder / PAIRS),
+        drawings=read_drawings(folder / "figures"),
     )
 
 

@@ -59,13 +59,13 @@ def _fills(run: ReportRun, slot: Slot) -> bool:
     return run.arch == slot.arch and run.depth is not None and (run.depth > 0) == slot.mapped
 
 
-def _published_value(row: PublishedRow, column: str) -> float:
+def published_value(row: PublishedRow, column: str) -> float:
     """The published number that stands in a column of the main table."""
     return {"PPL full": row.ppl_full, "PPL end": row.ppl_end, "Separability": row.ls}[column]
 
 
 def _paper_pair(ordering: Ordering, column: str) -> str:
-    low, high = _published_value(ordering.lower_row, column), _published_value(ordering.upper_row, column)
+    low, high = published_value(ordering.lower_row, column), published_value(ordering.upper_row, column)
     return f"{number(low)} against {number(high)}"
 
 

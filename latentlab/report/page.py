@@ -3,78 +3,62 @@
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences, separability
-from latentlab.report.choice import further_measurements
-from latentlab.report.figures import distance_histogram, distance_limits, entropy_scatter, training_charts
+from latentlab.report import disentanglement, formatting, orderings, published, rows, sentences, standard, tables
+from latentlab.report.citations import Work, bibliography, cited, with_citations
+from latentlab.report.contents import Content
+from latentlab.report.documents import MARK
+from latentlab.report.downloads import methods_downloads, table_downloads, whole_downloads
 from latentlab.report.inputs import ReportRun
-from latentlab.report.pictures import Picture, picture, picture_file, strip, tile
-from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
-from latentlab.report.realism import few_images, realism
+from latentlab.report.pictures import Picture, data_uri, fitted, picture_file
+from latentlab.report.realism import few_images
+from latentlab.report.sections import Measured, Section, SectionFigure, slug, texts
+from latentlab.report.table_formats import cell_text, is_numeric
 from latentlab.results import METRICS, MetricResult
 
-GENERATOR = "LatentLab report"
-"""Content of the page's generator meta element, by which a report folder is known."""
 
-QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+def page(content: Content, sections: Sequence[Section]) -> str:
+    """The whole of index.html.
 
-
-@dataclass(frozen=True)
-class Block:
-    """Everything the page shows about one run."""
-
-    run: ReportRun
-    headline: str
-    caution: str
-    missing: list[str]
-    attributes: list[rows.AttributeRow]
-    attribute_scale: rows.Scale
-    attribute_sentence: str
-    worth: list[str]
-    scatter: Markup | None
-    sample_curve: Markup | None
-    histograms: list[tuple[str, Markup]]
-    quantiles: list[tuple[str, list[str]]]
-    tears: list[tuple[str, Picture]]
-    samples: Picture | None
-    pairs: list[dict[str, Picture]]
-    training: list[tuple[str, Markup]]
-    config: dict[str, Any]
-    protocols: list[ProtocolTable]
-
-
-def page(title: str, runs: Sequence[ReportRun], *, cards: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
-    """The whole of index.html."""
-    table = rows.main_rows(runs)
-    tables = disentanglement.disentanglement_tables(runs)
-    limits = distance_limits(result for run in runs for result in run.shown.values())
-    return _environment().get_template("page.html.j2").render(
-        title=title,
-        generator=GENERATOR,
-        notes=notes,
-        facts=_facts(runs),
-        substitutes=sentences.substitutes(runs, cards),
-        rows=table,
-        scales={name: rows.column_scale(row.cells[name] for row in table) for name in rows.COLUMNS},
-        warnings=rows.protocol_warnings(table),
-        blocks=[_block(run, limits) for run in runs],
-        quantile_heads=QUANTILES,
-        cards=[(card, sentences.trunk_sentence(card), _known(card)) for card in cards],
+    Args:
+        content: What the report says.
+        sections: The same as records (`standard.all_sections`), for downloads.
+    """
+    works = cited(texts(sections))
+    return _environment(content).get_template("page.html.j2").render(
+        content=content,
+        title=content.title,
+        generator=MARK,
+        notes=content.notes,
+        facts=_facts(content.runs),
+        substitutes=content.substitutes,
+        rows=content.rows,
+        paper=any(row.published for row in content.rows),
+        scales={name: rows.column_scale(row.cells[name] for row in content.rows) for name in rows.COLUMNS},
+        warnings=content.warnings,
+        blocks=content.blocks,
+        quantile_heads=tables.QUANTILES,
+        cards=[(card, sentences.trunk_sentence(card), _known(card)) for card in content.cards],
         published=published,
-        orderings=orderings.by_claim(orderings.ordering_checks(runs)),
-        cautions=sentences.unequal_training(runs),
-        further=further_measurements(runs),
-        realism=realism(runs),
+        orderings=orderings.by_claim(content.orderings),
+        cautions=content.cautions,
+        further=content.further,
+        realism=content.realism,
         titles=METRICS,
-        disentanglement=tables,
-        disentanglement_warnings=disentanglement.disentanglement_warnings(tables),
+        disentanglement=content.disentanglement,
+        disentanglement_warnings=content.disentanglement_warnings,
+        standard=standard,
+        downloads=table_downloads(sections),
+        whole=whole_downloads(content, sections),
+        methods=content.methods,
+        methods_files=methods_downloads(content),
+        works=works,
+        bibtex=bibliography(works),
     )  # fmt: skip
 
 
@@ -83,7 +67,7 @@ def _known(card: Mapping[str, Any]) -> str:
     return sentences.source_sentence(card) if sentences.unmeasured(card) else sentences.weak_sentence(card)
 
 
-def _environment() -> Environment:
+def _environment(content: Content) -> Environment:
     environment = Environment(
         loader=PackageLoader("latentlab.report"),
         autoescape=True,
@@ -102,6 +86,15 @@ def _environment() -> Environment:
         "unmeasured": sentences.unmeasured,
         "plain": formatting.plain,
         "with_code": _with_code,
+        "prose": _prose,
+        "quantiles": _quantile_lines,
+        "published_value": orderings.published_value,
+        "slug": slug,
+        "uri": data_uri,
+        "picture_of": lambda figure: _picture_of(figure, content.picture_bytes),
+        "is_numeric": is_numeric,
+        "cell_text": cell_text,
+        "sort_key": _sort_key,
         "attribute": formatting.attribute,
         "entropy": rows.entropy,
         "partial": rows.partial_score,
@@ -109,12 +102,41 @@ def _environment() -> Environment:
         "spaces": rows.attribute_spaces,
         "baseline": disentanglement.baseline,
     }
+    environment.tests["measured"] = lambda cell: isinstance(cell, Measured)
     return environment
 
 
 def _with_code(text: str) -> Markup:
     """Escape a sentence and set what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _prose(text: str) -> Markup:
+    """A paragraph: code between backticks, and works as links to the references."""
+    return Markup(with_citations(text, _cite, _with_code))
+
+
+def _cite(works: Sequence[Work]) -> str:
+    links = Markup("; ").join(Markup('<a href="#ref-{}">{}</a>').format(work.key, work.short) for work in works)
+    return Markup(" ({})").format(links)
+
+
+def _quantile_lines(run: ReportRun) -> list[list[Any]]:
+    """Cells of the table of percentiles."""
+    return tables.quantile_table(run).to_numpy().tolist()
+
+
+def _picture_of(figure: SectionFigure, max_bytes: int) -> Picture:
+    assert figure.png is not None
+    return fitted(picture_file(figure.png, figure.alt), max_bytes)
+
+
+def _sort_key(cell: Any) -> str:
+    """By what a cell is sorted: a number at full precision, or its text."""
+    value = cell.value if isinstance(cell, Measured) else cell
+    if value is None or isinstance(value, bool | str):
+        return "" if value is None else str(value)
+    return "" if value != value else repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _facts(runs: Sequence[ReportRun]) -> dict[str, str]:
@@ -148,87 +170,3 @@ def _software(results: Sequence[MetricResult]) -> list[str]:
             if number not in found.setdefault(name, []):
                 found[name].append(number)
     return [f"{name} {' and '.join(numbers)}" for name, numbers in sorted(found.items())]
-
-
-def _block(run: ReportRun, limits: tuple[float, float] | None) -> Block:
-    attributes = rows.attribute_rows(run)
-    return Block(
-        run=run,
-        headline=sentences.headline(run),
-        caution=sentences.mixed_networks(run),
-        missing=sentences.missing_parts(run),
-        attributes=attributes,
-        attribute_scale=rows.attribute_scale(attributes),
-        attribute_sentence=sentences.attribute_sentence(attributes),
-        worth=separability.worth(run),
-        scatter=entropy_scatter(attributes, run.name),
-        sample_curve=separability.sample_curve(run),
-        histograms=_histograms(run, limits),
-        quantiles=_quantiles(run),
-        samples=_samples(run),
-        pairs=_pairs(run),
-        tears=_tears(run),
-        training=training_charts(run.stats, run.name),
-        config=formatting.flatten(run.config),
-        protocols=protocol_tables(run),
-    )
-
-
-def _histograms(run: ReportRun, limits: tuple[float, float] | None) -> list[tuple[str, Markup]]:
-    charts = []
-    for title, end in (("Full paths, t anywhere between the ends", "full"), ("Path ends, t = 0", "end")):
-        z, w = (run.shown.get(f"ppl_{space}{end}") for space in "zw")
-        svg = distance_histogram(z, w, name=f"{run.name}, {title}", limits=limits)
-        if svg is not None:
-            charts.append((title, svg))
-    return charts
-
-
-def _quantiles(run: ReportRun) -> list[tuple[str, list[str]]]:
-    """Selected percentiles of the distances before trimming, as texts, per metric that has them."""
-    lines = []
-    for metric, title in METRICS.items():
-        found = run.shown[metric].details.get("percentiles") if metric in run.shown else None
-        if isinstance(found, list) and len(found) == 101:
-            lines.append((title, [formatting.number(found[q]) for q in QUANTILES]))
-    return lines
-
-
-def _tears(run: ReportRun) -> list[tuple[str, Picture]]:
-    """The largest path lengths of each metric: a title, and strips of images around them, one above the other."""
-    found = []
-    for tear in run.tears:
-        times = [float(length) / tear.value for length in tear.lengths if tear.value]
-        words = f", {formatting.number(min(times))} to {formatting.number(max(times))} times the mean" if times else ""
-        title = METRICS.get(tear.metric, tear.metric)
-        alt = f"{run.name}, {title}: images around the {len(tear.lengths)} largest of all lengths{words}"
-        rows_of_images = np.concatenate([strip(images) for images in tear.images])
-        found.append((f"{title}{words}", picture(rows_of_images, alt)))
-    return found
-
-
-def _samples(run: ReportRun) -> Picture | None:
-    if "samples" in run.previews:
-        images = run.previews["samples"]
-        return picture(tile(images), f"{len(images)} images of {run.name}")
-    if run.grid is not None:
-        return picture_file(run.grid, f"Sample grid of {run.name} after {run.grid.stem} thousand images")
-    return None
-
-
-def _pairs(run: ReportRun) -> list[dict[str, Picture]]:
-    """For every pair of latents, the strips through the spaces that there are."""
-    spaces = {"z": "slerp in Z", "w": "lerp in W"}
-    found = {
-        space: run.previews[f"interpolation_{space}"] for space in spaces if f"interpolation_{space}" in run.previews
-    }
-    number = min((len(images) for images in found.values()), default=0)
-    return [
-        {
-            space: picture(
-                strip(images[pair]), f"{run.name}, pair {pair + 1}, {spaces[space]}: {len(images[pair])} steps"
-            )
-            for space, images in found.items()
-        }
-        for pair in range(number)
-    ]

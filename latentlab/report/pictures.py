@@ -1,10 +1,12 @@
-"""Preview images as data URIs: PNG inside, enlarged by whole factors in the page so that pixels stay square."""
+"""Pictures as data URIs: enlarged by whole factors in the page so that pixels stay square."""
 
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -17,17 +19,30 @@ WIDE, NARROW = 792, 328
 MAX_NATIVE = 2048
 """Pictures wider than this are reduced by a whole factor before they are embedded."""
 
+MAX_OPTIMISED = 100_000
+"""Pixels up to which a PNG is made as small as it can be, which takes several times as long."""
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, its size in pixels, and the whole factors by which wide and narrow screens enlarge it."""
+    """A PNG or JPEG file, its size in pixels, and the whole factors by which wide and narrow screens enlarge it."""
 
-    uri: str
+    content: bytes
     width: int
     height: int
     scale: int
     narrow_scale: int
     alt: str
+
+    @property
+    def ending(self) -> str:
+        """Of the file's name: `png` or `jpg`."""
+        return "jpg" if self.content.startswith(b"\xff\xd8") else "png"
+
+    @property
+    def uri(self) -> str:
+        """The file inside the page."""
+        return data_uri(self.content, "image/jpeg" if self.ending == "jpg" else "image/png")
 
     @property
     def fits(self) -> bool:
@@ -38,6 +53,11 @@ class Picture:
     def fits_narrow(self) -> bool:
         """Whether no pixel is lost on a narrow screen."""
         return self.width <= NARROW
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Content as an address of its own."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def strip(images: np.ndarray) -> np.ndarray:
@@ -70,27 +90,65 @@ def picture(image: np.ndarray, alt: str) -> Picture:
     pil = Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image))
     if pil.width > MAX_NATIVE:
         pil = pil.reduce(math.ceil(pil.width / MAX_NATIVE))
-    buffer = io.BytesIO()
-    pil.save(buffer, "PNG", optimize=True)
-    return _picture(buffer.getvalue(), pil.size, alt)
+    hard = {"optimize": True} if pil.width * pil.height < MAX_OPTIMISED else {"compress_level": 4}
+    return _picture(_encoded(pil, "PNG", **hard), pil.size, alt)
 
 
-def picture_file(path: Path, alt: str) -> Picture:
-    """Embed a PNG file.
+def picture_file(source: Path | bytes, alt: str) -> Picture:
+    """Embed a PNG file as it is, or reduced where it is very wide.
 
     Raises:
         DataError: the file is no readable image.
     """
+    name = "a figure's PNG" if isinstance(source, bytes) else source
     try:
-        with Image.open(path) as image:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            if image.format == "PNG" and image.width <= MAX_NATIVE:
+                image.verify()
+                return _picture(content, image.size, alt)
             return picture(np.asarray(image.convert("RGB")), alt)
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:  # SyntaxError is PIL's word for a broken PNG
         raise DataError(
-            f"{path} is not a readable image ({error}); delete it to leave it out of the report."
+            f"{name} is not a readable image ({error}); delete it to leave it out of the report."
         ) from error
 
 
-def _picture(png: bytes, size: tuple[int, int], alt: str) -> Picture:
-    uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def limit(sizes: Sequence[int], room: int) -> int:
+    """What a picture may take at most for all of them to fit into the room, those that are smaller as they are."""
+    left = room
+    for place, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - place)
+        if size > share:
+            return share
+        left -= size
+    return room
+
+
+def fitted(shown: Picture, max_bytes: int) -> Picture:
+    """The picture, or, where it is larger, a JPEG reduced by whole factors until it is not (64 pixels stay)."""
+    if len(shown.content) <= max_bytes:
+        return shown
+    with Image.open(io.BytesIO(shown.content)) as image:
+        return _small_enough(image.convert("RGB"), shown.alt, max_bytes)
+
+
+def _small_enough(image: Image.Image, alt: str, max_bytes: int) -> Picture:
+    factor = 1
+    while True:
+        reduced = image.reduce(factor)
+        content = _encoded(reduced, "JPEG", quality=88)
+        if len(content) <= max_bytes or max(reduced.size) <= 64:
+            return _picture(content, reduced.size, alt)
+        factor = max(factor + 1, math.floor(factor * math.sqrt(len(content) / max_bytes)))
+
+
+def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def _picture(content: bytes, size: tuple[int, int], alt: str) -> Picture:
     scale, narrow = (max(1, limit // size[0]) for limit in (WIDE, NARROW))
-    return Picture(uri, size[0], size[1], min(scale, 8), min(narrow, 8), alt)
+    return Picture(content, size[0], size[1], min(scale, 8), min(narrow, 8), alt)

@@ -8,6 +8,7 @@ from typing import Any
 from latentlab.report.comparison import attribute_counts, differing_fields
 from latentlab.report.formatting import attribute
 from latentlab.report.inputs import ReportRun
+from latentlab.report.published import RELEASED_NETWORK, TABLE_4, PublishedRow
 from latentlab.results import MetricResult
 
 COLUMNS = {"PPL full": "ppl_{}full", "PPL end": "ppl_{}end", "Separability": "ls_{}"}
@@ -22,6 +23,13 @@ class Row:
     space: str
     cells: dict[str, MetricResult | None]
     note: str = ""
+
+    @property
+    def published(self) -> PublishedRow | None:
+        """The paper's row of such a generator in this space, of other data and networks; None where it has none."""
+        rows = (*TABLE_4, *RELEASED_NETWORK)
+        kind = (self.run.arch, self.run.depth, self.space)
+        return next((row for row in rows if (row.arch, row.depth, row.space) == kind), None)
 
     @property
     def label(self) -> str:

@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from latentlab.report.figures import TEXT, W, Z, chart
+from latentlab.report.charts import TEXT, Chart, W, Z, chart
 from latentlab.report.formatting import count, interval, listing, number
 from latentlab.report.inputs import ReportRun
 from latentlab.results import MetricResult
@@ -23,7 +22,7 @@ def worth(run: ReportRun) -> list[str]:
     return [sentence for sentence in (_ratio(results), _held_out(results), _nothing(results)) if sentence]
 
 
-def sample_curve(run: ReportRun) -> Markup | None:
+def sample_curve(run: ReportRun) -> Chart | None:
     """Scores of Z and W by the number of samples; None where no curve was measured."""
     curves = {space: points for space in "zw" if (points := _points(run.shown.get(f"ls_{space}")))}
     if not curves:

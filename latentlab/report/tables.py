@@ -1,4 +1,4 @@
-"""The report's numbers as plain tables: tables.csv, one line a number, and tables.md, ready to paste."""
+"""The report's numbers as tables: tables.csv, one line a number, and one for every table of the page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,18 @@ import pandas as pd
 from latentlab.report.choice import Further, further_measurements
 from latentlab.report.comparison import attribute_counts
 from latentlab.report.disentanglement import Table, baseline, disentanglement_tables
-from latentlab.report.formatting import NONE, attribute, count, interval, number, percent, percent_interval, plain
+from latentlab.report.formatting import attribute, flatten, plain
 from latentlab.report.inputs import ReportRun
-from latentlab.report.protocol_tables import ProtocolTable, protocol_tables
-from latentlab.report.published import ARXIV, TABLE_4
-from latentlab.report.realism import Realism, few_images, realism
-from latentlab.report.rows import AttributeRow, Row, attribute_rows, entropy, main_rows, partial_score
-from latentlab.report.sentences import source_sentence, unmeasured
+from latentlab.report.orderings import OrderingCheck, published_value
+from latentlab.report.protocol_tables import ProtocolTable
+from latentlab.report.published import TABLE_4
+from latentlab.report.realism import Realism, few_images
+from latentlab.report.rows import AttributeRow, Row, entropy, main_rows, partial_score
+from latentlab.report.sections import Measured
 from latentlab.results import METRICS, MetricResult, is_image_distance
+
+QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+"""Percentiles of path lengths that the report shows."""
 
 
 def tidy(runs: Sequence[ReportRun]) -> pd.DataFrame:
@@ -60,44 +64,52 @@ def _line(run: ReportRun, result: MetricResult, *, against: str | None = None, s
 
 
 def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
-    """The main table as texts: one row per generator and space."""
+    """The main table: one row per generator and space, the paper's numbers of such a generator beside it."""
+    rows = main_rows(runs)
+    beside = any(row.published for row in rows)
     lines = []
-    for row in main_rows(runs):
+    for row in rows:
         head = {"generator": row.run.name, "mapping layers": plain(row.run.depth), "space": row.space.upper()}
-        lines.append(head | {column: _cell(row, column) for column in row.cells})
+        cells: dict[str, Measured | str | None] = {name: measured(result) for name, result in row.cells.items()}
+        if row.note:
+            cells = dict.fromkeys(cells) | {next(iter(cells)): row.note}
+        lines.append(head | cells | (_paper(row) if beside else {}))
     return pd.DataFrame(lines)
 
 
-def _cell(row: Row, column: str) -> str:
-    return row.note or "not measured" if row.cells[column] is None else _number(row.cells[column])
+def _paper(row: Row) -> dict[str, float | None]:
+    """The published numbers that stand beside a row, in columns of their own."""
+    return {
+        f"{column}, paper": None if row.published is None else published_value(row.published, column)
+        for column in row.cells
+    }
 
 
-def _number(result: MetricResult | None) -> str:
+def measured(result: MetricResult | None) -> Measured | str:
     """A number with its interval and samples, and what must be said of it."""
     if result is None:
         return "not measured"
-    parts = [number(result.value), interval(result.ci95, like=result.value), f"n = {count(result.num_samples)}"]
-    return " ".join(part for part in (*parts, partial_score(result), few_images(result)) if part)
+    note = " ".join(filter(None, (partial_score(result), few_images(result))))
+    return Measured(result.value, result.ci95, result.num_samples, note)
 
 
 def realism_table(section: Realism) -> pd.DataFrame:
-    """The distances to real images as texts."""
-    return pd.DataFrame(
-        [
-            {"generator": run.name} | {column: _number(result) for column, result in cells.items()}
-            for run, cells in section.lines
-        ]
-    )
+    """The distances to real images."""
+    lines = []
+    for run, cells in section.lines:
+        line: dict[str, Measured | str] = {"generator": run.name}
+        lines.append(line | {column: measured(result) for column, result in cells.items()})
+    return pd.DataFrame(lines)
 
 
 def further_table(further: Sequence[Further]) -> pd.DataFrame:
-    """Measurements by other settings as texts."""
+    """Measurements by other settings."""
     return pd.DataFrame(
         [
             {
                 "generator": line.run.name,
                 "number": METRICS.get(line.result.metric, line.result.metric),
-                "value": _number(line.result),
+                "value": measured(line.result),
                 "otherwise than above": "; ".join(line.differences),
             }
             for line in further
@@ -113,49 +125,74 @@ def protocol_table(table: ProtocolTable) -> pd.DataFrame:
 
 
 def attribute_table(rows: Sequence[AttributeRow]) -> pd.DataFrame:
-    """Per-attribute entropies and accuracies of one run as texts."""
+    """Per-attribute entropies and accuracies of one run."""
     return pd.DataFrame([_attribute_line(row) for row in rows])
 
 
-def _attribute_line(row: AttributeRow) -> dict[str, str]:
-    line = {"attribute": attribute(row.name), "share": percent(row.any.get("share_positive"))}
+def _attribute_line(row: AttributeRow) -> dict[str, Any]:
+    line: dict[str, Any] = {"attribute": attribute(row.name)}
+    line["share"] = Measured(row.any.get("share_positive"), share=True)
     for space, side in (("Z", row.z), ("W", row.w)):
-        value = entropy(side)
-        line[f"H {space} (bit)"] = f"{number(value)} {interval((side or {}).get('ci95'), like=value)}".strip()
-        line[f"accuracy {space}"] = percent((side or {}).get("accuracy"))
+        line[f"H {space} (bit)"] = Measured(entropy(side), _ends((side or {}).get("ci95")))
+        line[f"accuracy {space}"] = Measured((side or {}).get("accuracy"), share=True)
     return line | {"note": "" if row.valid else f"left out: {plain(row.any.get('reason'))}"}
 
 
+def _ends(ci95: Sequence[float | None] | None) -> tuple[float | None, float | None] | None:
+    return None if ci95 is None or len(ci95) != 2 else (ci95[0], ci95[1])
+
+
 def disentanglement_table(table: Table) -> pd.DataFrame:
-    """The disentanglement metrics of one run as texts."""
+    """The disentanglement metrics of one run."""
     lines = []
     for line in table.lines:
-        cells = {"metric": line.title}
+        cells: dict[str, Any] = {"metric": line.title}
         for space, result in (("Z", line.z), ("W", line.w)):
-            value = None if result is None else result.value
-            cells[space] = f"{number(value)} {interval(None if result is None else result.ci95, like=value)}".strip()
-            cells[f"useless {space}"] = number(baseline(result))
+            cells[space] = None if result is None else Measured(result.value, result.ci95)
+            cells[f"useless {space}"] = Measured(baseline(result))
         lines.append(cells | {"verdict": line.verdict})
     return pd.DataFrame(lines)
 
 
 def card_table(card: Mapping[str, Any]) -> pd.DataFrame:
-    """A classifier card as texts."""
-    measures = ("share", "accuracy", "balanced_accuracy", "auc")
+    """A classifier card."""
+    lines = []
+    for row in card["attributes"]:
+        ends = row.get("ci95", {})
+        cells: dict[str, Any] = {"attribute": attribute(row["name"])}
+        for measure in ("share", "accuracy", "balanced_accuracy", "auc"):
+            cells[measure.replace("_", " ")] = Measured(row.get(measure), _ends(ends.get(measure)), share=True)
+        cells["log loss"] = Measured(row.get("log_loss"))
+        cells["calibration error"] = Measured(row.get("calibration_error"), share=True)
+        lines.append(cells | {"weak": "weak" if row.get("weak") else ""})
+    return pd.DataFrame(lines)
+
+
+def quantile_table(run: ReportRun) -> pd.DataFrame:
+    """Selected percentiles of the path lengths' distances before trimming, a row for every metric that has them."""
+    lines = []
+    for metric, title in METRICS.items():
+        found = run.shown[metric].details.get("percentiles") if metric in run.shown else None
+        if isinstance(found, list) and len(found) == 101:
+            lines.append({"paths": title} | {f"{q} %": found[q] for q in QUANTILES})
+    return pd.DataFrame(lines)
+
+
+def ordering_table(checks: Sequence[OrderingCheck]) -> pd.DataFrame:
+    """The paper's orderings and whether they hold here."""
     return pd.DataFrame(
         [
-            {"attribute": attribute(row["name"])}
-            | {measure.replace("_", " "): _with_interval(row, measure) for measure in measures}
-            | {"log loss": number(row.get("log_loss")), "calibration error": percent(row.get("calibration_error"))}
-            | {"weak": "weak" if row.get("weak") else ""}
-            for row in card["attributes"]
+            {"the paper finds": check.claim, "number": check.column, "paper": check.paper, "here": check.here}
+            | {"verdict": check.verdict, "why": check.reason}
+            for check in checks
         ]
     )
 
 
-def _with_interval(row: Mapping[str, Any], measure: str) -> str:
-    """A fraction of a card in per cent, with its interval where the card has one."""
-    return f"{percent(row.get(measure))} {percent_interval(row.get('ci95', {}).get(measure))}".strip()
+def settings_table(run: ReportRun) -> pd.DataFrame:
+    """What a run's config.json says."""
+    found = [{"setting": name, "value": plain(value)} for name, value in flatten(run.config).items()]
+    return pd.DataFrame(found, columns=pd.Index(["setting", "value"]))
 
 
 def published_table() -> pd.DataFrame:
@@ -165,52 +202,11 @@ def published_table() -> pd.DataFrame:
             {
                 "generator": row.label,
                 "space": row.space.upper(),
-                "FID": f"{row.fid:.2f}",
-                "PPL full": f"{row.ppl_full:.1f}",
-                "PPL end": f"{row.ppl_end:.1f}",
-                "Separability": f"{row.ls:.2f}",
+                "FID": row.fid,
+                "PPL full": row.ppl_full,
+                "PPL end": row.ppl_end,
+                "Separability": row.ls,
             }
             for row in TABLE_4
         ]
     )
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table; bars, line breaks and angle brackets in cells are made harmless."""
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(_plain_cell(str(cell)) for cell in row) + " |" for row in rows)
-
-
-def _plain_cell(text: str) -> str:
-    escaped = text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
-    return " ".join(escaped.split()) or NONE
-
-
-def markdown_page(title: str, runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> str:
-    """tables.md: every table of the report."""
-    parts = [f"# {_plain_cell(title)}", "Lower is better. 95 % intervals in brackets.", to_markdown(main_table(runs))]
-    if further := further_measurements(runs):
-        parts += ["## Further measurements, by other settings", to_markdown(further_table(further))]
-    if section := realism(runs):
-        lines = [f"* {_plain_cell(line)}" for line in section.against]
-        parts += ["## Distance to real images", "\n".join(lines), to_markdown(realism_table(section))]
-    for run in runs:
-        if rows := attribute_rows(run):
-            parts += [f"## Attributes of {_plain_cell(run.name)}", to_markdown(attribute_table(rows))]
-    for table in disentanglement_tables(runs):
-        name = f"Disentanglement of {table.run.name} against {table.against}"
-        words = f"Higher is better; not in the paper; {table.over}. Useless: against the factors of other samples."
-        parts += [f"## {_plain_cell(name)}", words, to_markdown(disentanglement_table(table))]
-    for card in cards:
-        told = _plain_cell(source_sentence(card)) if unmeasured(card) else to_markdown(card_table(card))
-        parts += [f"## Classifiers {_plain_cell(plain(card.get('name')))}", told]
-    for run in runs:
-        for protocol in protocol_tables(run):
-            title = f"{run.name}: {protocol.title}"
-            parts += [f"## {_plain_cell(title)}", to_markdown(protocol_table(protocol))]
-    parts += [
-        f"## Published, for reference only ({ARXIV}, table 4)",
-        "FFHQ at 1024×1024, LPIPS with VGG16, classifiers trained on CelebA-HQ: not comparable with the numbers above.",
-        to_markdown(published_table()),
-    ]
-    return "\n\n".join(parts) + "\n"

@@ -1,5 +1,6 @@
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
+  if (!table.tBodies.length) continue;
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   const key = (row, column) => {
@@ -27,6 +28,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         return sign * order(x, y);
       });
       body.append(...rows);
+      table.classList.add("sorted");
     });
   }
 }
