@@ -88,6 +88,11 @@ class Team:
         return message[0]
 
 
+def local_device(name: str) -> torch.device:
+    """The device of this process among torchrun's: with `cuda`, the GPU of its number on this machine."""
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
+
+
 @contextmanager
 def team(device: torch.device) -> Iterator[Team]:
     """Join the job that torchrun started this process for, or be alone without torchrun; leaves it at the end."""

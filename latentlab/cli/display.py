@@ -150,6 +150,7 @@ class Stages:
         self.shown = shown
         self.overall: TaskID | None = None
         self.total = self.finished = 0.0
+        self.under_way: dict[int, float] = {}
         self.started = time.monotonic()
 
     def plan(self, seconds: float) -> None:
@@ -161,7 +162,10 @@ class Stages:
     @contextmanager
     def stage(self, title: str, seconds: float, unit: str = "images") -> Iterator[Callback]:
         """Show one piece of work; yields its callback."""
-        lines = Lines(title, unit)
+        lines, number = Lines(title, unit), len(self.under_way)
+        while number in self.under_way:
+            number += 1
+        self.under_way[number] = 0.0
         task = None if self.shown is None else self.shown.add_task(title, total=None, unit=unit, note="")
 
         def update(done: int, total: int, note: str = "") -> None:
@@ -169,9 +173,11 @@ class Stages:
                 lines(done, total, note)
                 return
             self.shown.update(task, completed=done, total=total, note=note)
-            self.shown.update(self.overall, completed=self.finished + seconds * done / max(total, 1))
+            self.under_way[number] = seconds * done / max(total, 1)
+            self.shown.update(self.overall, completed=self.finished + sum(self.under_way.values()))
 
         yield update
+        del self.under_way[number]
         self.finished += seconds
         if self.shown is None or task is None or self.overall is None:
             elapsed = time.monotonic() - self.started

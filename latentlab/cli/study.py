@@ -1,0 +1,244 @@
+"""`latentlab study`: the paper's tables, from trainings to a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from latentlab.cli import completion
+from latentlab.cli.options import Device, torch_device
+from latentlab.errors import LatentLabError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from latentlab.study import Estimates, Executor, Outcome, Planned, Recipe, Study, Summary
+
+Preset = Literal["quick", "small", "paper"]
+"""Sizes of everything; latentlab/study/recipe.py."""
+
+
+def study(
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="1, 2, 3, 4, all, or one of the recipe's own; may be given several times.", metavar="NAME"),
+    ] = None,
+    preset: Annotated[
+        Preset | None, typer.Option(help="quick: minutes a generator; small: for a GPU; paper: the paper's. (quick)")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images, as `latentlab train --data` takes them; the embedded faces if left out.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="A power of two from 8 to 1024; the preset's if left out.")
+    ] = None,
+    num_images: Annotated[int | None, typer.Option(help="Use only the first ones.", min=1)] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How often everything is trained, for intervals over trainings.", min=1)
+    ] = None,
+    kimg: Annotated[float | None, typer.Option(help="Thousands of images of each training.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings, generators and tables: docs/study.md.")
+    ] = None,
+    classifiers: Annotated[
+        str | None,
+        typer.Option(
+            help="Finished attribute classifiers; the study trains its own if left out.",
+            autocompletion=completion.classifiers,
+        ),
+    ] = None,
+    distance: Annotated[
+        Literal["lpips-vgg", "classifiers"] | None,
+        typer.Option(
+            help="For path lengths: the published one, or on the study's classifiers, which needs no download."
+        ),
+    ] = None,
+    features: Annotated[
+        Literal["inception", "classifiers"] | None,
+        typer.Option(help="For distances to real images: FID's, or the study's classifiers'."),
+    ] = None,
+    weights_dir: Annotated[Path | None, typer.Option(help="A folder with pretrained weights.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; study/PRESET if left out.")] = None,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="local: one job after the other here; ray: on a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, such as auto; one is started here if left out.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each job; all if left out.", min=1)] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes of each job through torchrun, one GPU each.", min=1)
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Of the report: html, md, tex, pdf, or several joined by commas.")
+    ] = "html",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its time, and stop.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train and measure the generators of the paper's tables, and report which of its orderings came out.
+
+    Killed and run again, by the same command, it goes on. More tables and seeds can be added later.
+
+    \b
+    Example:
+      latentlab study --table 4 --preset quick --seeds 3 --out study/mapping
+      latentlab study --table all --preset paper --data ffhq.h5 --executor ray --address auto
+    """  # fmt: skip
+    from latentlab.cli.display import progress_bar, say
+    from latentlab.report import check_formats
+    from latentlab.study import Study, make_recipe, read_recipe
+
+    if address is not None and executor != "ray":
+        raise UsageError(f"--address {address}: it is that of a Ray cluster; add --executor ray.")
+    asked = [part.strip() for part in formats.split(",")]
+    check_formats(asked)
+    chosen = torch_device(device)
+    if chosen.type == "cuda":
+        import torch
+
+        chosen = torch.device("cuda")
+    wanted = make_recipe(
+        [] if table is None or "all" in table else table,
+        given=None if recipe is None else read_recipe(recipe),
+        preset=preset,
+        seeds=seeds,
+        settings={
+            "data": {"source": data, "resolution": resolution, "num_images": num_images},
+            "training": {"kimg": kimg},
+            "classifiers": {"path": classifiers},
+            "measuring": {
+                "distance": distance,
+                "features": features,
+                "weights": None if weights_dir is None else str(weights_dir),
+            },
+        },
+        threads=threads or _threads(),
+        processes=processes,
+    )
+    work = Study(out or Path("study") / wanted.preset, wanted, device=chosen)
+    if dry_run:
+        with progress_bar("Trying what is to be done", "trials") as progress:
+            estimates = work.estimate(progress)
+        _print_plan(work.plan(estimates), estimates)
+        return
+    with work.alone():
+        work.begin()
+        with progress_bar("Trying what is to be done", "trials") as progress:
+            estimates = work.estimate(progress)
+        plan = work.plan(estimates)
+        _print_plan(plan, estimates)
+        failures = _run(work, plan, _executor(executor, address, chosen))
+        _finish(work, failures, asked)
+        say(f"study in {work.folder.root}")
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _executor(name: str, address: str | None, device: "torch.device") -> "Executor":
+    from latentlab.cli.display import say
+    from latentlab.study import InProcess, OnRay
+
+    if name == "ray":
+        return OnRay(address=address, device=device.type, say=say)
+    return InProcess(device, say)
+
+
+def _print_plan(plan: "Sequence[Planned]", estimates: "Estimates") -> None:
+    """What is to be done: a line for each generator, a column for each kind of work."""
+    from latentlab.cli.display import print_table
+    from latentlab.cli.runs import duration
+    from latentlab.study.folder import TITLES
+
+    kinds = [kind for kind in TITLES if any(planned.job.kind == kind for planned in plan)]
+    generators: dict[str, list[Planned]] = {}
+    for planned in plan:
+        generators.setdefault("all" if planned.job.variant is None else planned.job.variant.name, []).append(planned)
+    rows = []
+    for name, members in generators.items():
+        each = {planned.job.kind: duration(planned.seconds) for planned in members}
+        done = sum(planned.finished for planned in members)
+        left = sum(planned.seconds for planned in members if not planned.finished)
+        rows.append([name, *(each.get(kind, "") for kind in kinds), f"{done} of {len(members)}", duration(left)])
+    heads = [TITLES[kind][0].split()[-1 if kind == "classifiers" else 0].lower() for kind in kinds]
+    print_table(["generator", *heads, "jobs done", "time left"], rows)
+    total = sum(planned.seconds for planned in plan if not planned.finished)
+    flops = sum(estimates.trainings[p.job.variant.name].flops for p in plan if p.job.variant and p.job.kind == "train")
+    guess = ", of which some is reckoned from its arithmetic alone" if estimates.extrapolated else ""
+    print(
+        f"{duration(total)} of work are left, by trials of {estimates.took:.0f} s on this machine{guess}. "
+        f"All trainings together are {flops:.2g} floating-point operations."
+    )
+
+
+def _run(work: "Study", plan: "list[Planned]", executor: "Executor") -> "list[Outcome]":
+    from latentlab.cli.display import say, stages
+
+    for planned in plan:
+        if planned.finding.state == "damaged":
+            say(f"{planned.job.name}: {planned.finding.path} is damaged ({planned.finding.reason}) and is made again")
+    failures = []
+    with stages() as display:
+        display.plan(sum(planned.seconds for planned in plan if not planned.finished) or 1.0)
+        for outcome in work.run(executor, plan, display):
+            if outcome.state == "failed":
+                say(f"{outcome.job} failed: {outcome.reason}")
+            if outcome.state != "done":
+                failures.append(outcome)
+    return failures
+
+
+def _finish(work: "Study", failures: "Sequence[Outcome]", formats: list[str]) -> None:
+    """Print the tables and write the report; what failed is said at the end.
+
+    Raises:
+        LatentLabError: Something failed.
+    """
+    from latentlab.study.reporting import write_report
+
+    summaries = work.summaries()
+    for summary in summaries:
+        _print_summary(summary, work.recipe)
+    page = write_report(work, summaries, formats=formats)
+    print(f"Report: {page}")
+    if failures:
+        failed = [outcome for outcome in failures if outcome.state == "failed"]
+        raise LatentLabError(
+            f"{len(failed)} of the study's jobs failed, and {len(failures) - len(failed)} that need them were left "
+            f"out: {failed[0].job}: {failed[0].reason} The same command tries them again."
+        )
+
+
+def _print_summary(summary: "Summary", recipe: "Recipe") -> None:
+    from latentlab.cli.display import print_table
+    from latentlab.study.wording import cell, notes, short, substitutes, titles
+
+    table, title = summary.table, titles(recipe)
+    spaces = any(row.space for row in table.rows)
+    columns = ["generator", *(["space"] if spaces else [])]
+    for measure in table.measures:
+        columns += [title[measure], "paper"]
+    rows = []
+    for line in summary.lines:
+        row = [line.row.label or line.row.generator, *([(line.row.space or "").upper()] if spaces else [])]
+        for measure in table.measures:
+            one = line.cells[measure]
+            row += [cell(one).replace(" [", "\n[", 1), "–" if one.paper is None else f"{one.paper:g}"]
+        rows.append(row)
+    print_table(columns, rows, title=f"Table {table.name}: {table.title}")
+    for words in (*substitutes(recipe, summary), *notes(summary, len(recipe.seeds))):
+        print(words)
+    if not summary.statements:
+        return
+    verdicts: dict[str, dict[str, str]] = {}
+    for statement in summary.statements:
+        verdicts.setdefault(statement.claim, {})[statement.measure] = short(statement)
+    rows = [[claim, *(found.get(measure, "") for measure in table.measures)] for claim, found in verdicts.items()]
+    print_table(["ordering (ratio of the two)", *(title[measure] for measure in table.measures)], rows)
+    print(
+        "holds, does not hold: the ratio's 95 % interval lies below, above 1; open: it holds 1. The report has them.\n"
+    )

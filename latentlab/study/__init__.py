@@ -1,0 +1,115 @@
+"""The paper's disentanglement study: trainings, measurements and tables of a recipe, in one folder.
+
+recipe = make_recipe(["4"], seeds=3, threads=2)
+study = Study(Path("study/mine"), recipe, device=torch.device("cpu"))
+with study.alone():
+    study.begin()
+    for outcome in study.run(executor, display): ...
+    summaries = study.summaries()
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from latentlab.errors import UsageError
+from latentlab.files import only_writer
+from latentlab.progress import Progress, silent
+from latentlab.study.checking import Checker, Finding
+from latentlab.study.estimate import Estimates, estimate
+from latentlab.study.executors import Display, Executor, InProcess, OnRay
+from latentlab.study.folder import Job, StudyFolder, jobs_of
+from latentlab.study.performing import Outcome
+from latentlab.study.recipe import Recipe, make_recipe, read_recipe
+from latentlab.study.summary import Summaries, Summary
+from latentlab.study.tables import TABLES, Table, Variant
+
+__all__ = [
+    "TABLES",
+    "Estimates",
+    "Executor",
+    "InProcess",
+    "Job",
+    "OnRay",
+    "Outcome",
+    "Planned",
+    "Recipe",
+    "Study",
+    "Summary",
+    "Table",
+    "Variant",
+    "make_recipe",
+    "read_recipe",
+]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of the plan, with what is there of it and the seconds that the whole of it takes."""
+
+    job: Job
+    finding: Finding
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.finding.state == "finished"
+
+
+class Study:
+    """A study in a folder.
+
+    Args:
+        root: The folder; made by `begin`.
+        recipe: What is asked for; a study that is there keeps its own tables and seeds beside.
+        device: Where to compute.
+
+    Raises:
+        UsageError, OutputExistsError, DataError: see `StudyFolder.begin`.
+    """
+
+    def __init__(self, root: Path, recipe: Recipe, *, device: torch.device) -> None:
+        self.folder, self.recipe, self.device = StudyFolder(root), recipe, device
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the right to work in the folder.
+
+        Raises:
+            UsageError: Another process works there.
+        """
+        taken = UsageError(
+            f"another study is running in {self.folder.root}: wait for it, or name another --out. (A study that was "
+            "killed holds nothing.)"
+        )
+        with only_writer(self.folder.lock, taken):
+            yield
+
+    def begin(self) -> None:
+        """Write study.json, or find that what is there fits."""
+        self.recipe = self.folder.begin(self.recipe)
+
+    def plan(self, estimates: Estimates) -> list[Planned]:
+        """All jobs, with what is there of each; reads everything that was written."""
+        checker = Checker(self.folder, self.recipe)
+        return [Planned(job, checker.look(job), estimates.seconds(job)) for job in jobs_of(self.recipe)]
+
+    def estimate(self, progress: Progress = silent) -> Estimates:
+        """How long jobs take here."""
+        return estimate(self.recipe, jobs_of(self.recipe), device=self.device, progress=progress)
+
+    def run(self, executor: Executor, plan: list[Planned], display: Display) -> Iterator[Outcome]:
+        """Do what is not finished; yields how each job ended."""
+        left = [planned for planned in plan if not planned.finished]
+        seconds: Mapping[str, float] = {planned.job.name: planned.seconds for planned in left}
+        jobs = [planned.job for planned in left]
+        yield from executor.run(self.folder, self.recipe, jobs, seconds=dict(seconds), display=display)
+
+    def summaries(self) -> list[Summary]:
+        """The tables, as far as they are measured."""
+        summaries = Summaries(Checker(self.folder, self.recipe), self.recipe)
+        return [summaries.of(table) for table in self.recipe.tables]

@@ -1,0 +1,197 @@
+"""What of a study is finished, from the artefacts themselves: nothing is believed that cannot be read."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from attribute_classifiers.network import load_classifiers, read_config
+from latentlab.checkpoint import load_network_folder, snapshots
+from latentlab.errors import CheckpointError, DataError, LatentLabError, StoreError
+from latentlab.results import MetricResult, read_results
+from latentlab.store import peek
+from latentlab.store.checking import check_store
+from latentlab.study.folder import Job, StudyFolder, spaces_of
+from latentlab.study.recipe import LPIPS, Recipe
+from latentlab.study.tables import Measure, Space
+
+State = Literal["finished", "unfinished", "damaged"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How far a job has come.
+
+    Attributes:
+        state: Damaged artefacts must be set aside before the job is done again.
+        path: What is damaged.
+        reason: Why, in words.
+    """
+
+    state: State
+    path: Path | None = None
+    reason: str = ""
+
+
+FINISHED, UNFINISHED = Finding("finished"), Finding("unfinished")
+
+
+class Checker:
+    """Looks at the artefacts of a study's jobs."""
+
+    def __init__(self, folder: StudyFolder, recipe: Recipe) -> None:
+        self.folder, self.recipe = folder, recipe
+
+    def look(self, job: Job) -> Finding:
+        """How far a job has come; reads everything that it has written."""
+        found: Finding = getattr(self, f"_{job.kind}")(job)
+        return found
+
+    def results(self, run: str) -> list[MetricResult]:
+        """The results of a run; none where there is no file.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        path = self.folder.results(run)
+        return read_results(path) if path.is_file() else []
+
+    def result(self, job: Job, measure: Measure, space: Space | None) -> MetricResult | None:
+        """The newest result of the run's last network that fills a cell of a table."""
+        network = self.network(job.run)
+        if network is None:
+            return None
+        for result in reversed(self.results(job.run)):
+            same = (result.network.sha256, result.seed) == (network, job.seed)
+            if same and self._fills(result, measure, space):
+                return result
+        return None
+
+    def network(self, run: str) -> str | None:
+        """The hash of a run's last network, as its description says it."""
+        found = snapshots(self.folder.run(run))
+        try:
+            text = json.loads((found[-1] / "network.json").read_text(encoding="utf-8")) if found else {}
+        except (OSError, ValueError):
+            return None
+        sha256 = text.get("weights_sha256")
+        return sha256 if isinstance(sha256, str) else None
+
+    def _fills(self, result: MetricResult, measure: Measure, space: Space | None) -> bool:
+        by, protocol = self.recipe.measuring, result.protocol
+        if measure == "separability":
+            wanted = result.metric == f"ls_{space}" and result.num_samples == by.samples
+            return wanted and _sha256(protocol, "classifiers") == self._classifiers_sha256
+        if measure in ("full", "end"):
+            own = by.distance != LPIPS
+            right = _sha256(protocol, "distance") == self._classifiers_sha256 if own else _name(protocol) == LPIPS
+            return result.metric == f"ppl_{space}{measure}" and result.num_samples == by.pairs and right
+        mixed = int(measure[-1]) if "mixed" in measure else 1
+        begins = "fid" if by.features == "inception" else "fd_"
+        same = (protocol.get("mixed_latents"), protocol.get("num_generated")) == (mixed, by.images)
+        right = by.features == "inception" or _sha256(protocol, "features") == self._classifiers_sha256
+        return result.metric.startswith(begins) and same and right
+
+    @property
+    def _classifiers_sha256(self) -> str | None:
+        try:
+            return read_config(self.folder.classifiers(self.recipe))[1]
+        except LatentLabError:
+            return None
+
+    def _classifiers(self, job: Job) -> Finding:
+        path = self.folder.classifiers(self.recipe)
+        if not path.exists():
+            return UNFINISHED
+        try:
+            load_classifiers(path)
+        except CheckpointError as error:
+            if self.recipe.classifiers.path is not None:
+                raise  # not the study's own: nothing to be made again
+            return Finding("damaged", path, str(error))
+        return FINISHED
+
+    def _train(self, job: Job) -> Finding:
+        run = self.folder.run(job.run)
+        if not (run / "config.json").is_file():
+            return Finding("damaged", run, "its config.json is missing") if snapshots(run) else UNFINISHED
+        try:
+            total = json.loads((run / "config.json").read_text(encoding="utf-8"))["trainer"]["total_kimg"]
+        except (ValueError, KeyError, TypeError) as error:
+            return Finding("damaged", run, f"its config.json cannot be read ({error})")
+        found = snapshots(run)
+        if not found or int(found[-1].name) < round(total * 1000):
+            return UNFINISHED
+        try:
+            load_network_folder(found[-1])
+        except CheckpointError as error:
+            return Finding("damaged", found[-1], str(error))
+        return FINISHED
+
+    def _sample(self, job: Job) -> Finding:
+        path = self.folder.run(job.run) / "run.h5"
+        if not path.exists():
+            return UNFINISHED
+        try:
+            settings, _, complete = peek(path)
+            if not complete:
+                return UNFINISHED
+            by = (settings.network or {}).get("sha256"), (settings.classifiers or {}).get("sha256")
+            if by != (self.network(job.run), self._classifiers_sha256):
+                return Finding("damaged", path, "it is of another network or of other classifiers")
+            findings = check_store(path).findings
+        except StoreError as error:
+            return Finding("damaged", path, str(error))
+        return Finding("damaged", path, findings[0]) if findings else FINISHED
+
+    def _separability(self, job: Job) -> Finding:
+        return self._measured(job, [("separability", space) for space in _spaces(job)])
+
+    def _ppl(self, job: Job) -> Finding:
+        return self._measured(job, [(end, space) for space in _spaces(job) for end in ("full", "end")])
+
+    def _fid(self, job: Job) -> Finding:
+        return self._measured(job, [(measure, None) for measure in self.distances(job)])
+
+    def distances(self, job: Job) -> Iterator[Measure]:
+        """The distances to real images that tables ask of a run."""
+        assert job.variant is not None
+        return (measure for measure in sorted(self.recipe.measures(job.variant)) if measure.startswith("fid"))
+
+    def _figures(self, job: Job) -> Finding:
+        folder = self.folder.run(job.run) / "figures"
+        if not folder.exists():
+            return UNFINISHED
+        try:
+            record = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+            missing = [one["file"] for one in record["figures"] if not (folder / one["file"]).is_file()]
+            other = record["network"]["sha256"] != self.network(job.run)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Finding("damaged", folder, str(error))
+        if missing or other:
+            reason = f"{missing[0]} is missing" if missing else "they are of another network"
+            return Finding("damaged", folder, reason)
+        return FINISHED
+
+    def _measured(self, job: Job, wanted: list[tuple[Measure, Space | None]]) -> Finding:
+        try:
+            found = all(self.result(job, measure, space) is not None for measure, space in wanted)
+        except DataError as error:
+            return Finding("damaged", self.folder.results(job.run), str(error))
+        return FINISHED if found else UNFINISHED
+
+
+def _spaces(job: Job) -> tuple[Space, ...]:
+    assert job.variant is not None
+    return spaces_of(job.variant)
+
+
+def _sha256(protocol: dict[str, object], field: str) -> object:
+    value = protocol.get(field)
+    return value.get("sha256") if isinstance(value, dict) else None
+
+
+def _name(protocol: dict[str, object]) -> object:
+    value = protocol.get("distance")
+    return value.get("name") if isinstance(value, dict) else None

@@ -1,0 +1,337 @@
+"""What a study is: sizes of everything, by preset and by a TOML file, as one frozen record."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from latentlab.errors import UsageError
+from latentlab.study.tables import OF_A_SPACE, TABLES, VARIANTS, Measure, Table, Variant
+
+SETTINGS = ConfigDict(frozen=True, extra="forbid")
+LPIPS, CLASSIFIERS, INCEPTION = "lpips-vgg", "classifiers", "inception"
+
+
+class Data(BaseModel):
+    """Which images: see `latentlab.data.open_dataset`."""
+
+    model_config = SETTINGS
+    source: str = "faces"
+    resolution: int = Field(32, ge=8, le=1024)
+    num_images: int | None = Field(None, ge=1)
+    crop: Literal["auto", "center", "celeba"] = "auto"
+    filter: Literal["box", "lanczos"] = "box"
+
+
+class Training(BaseModel):
+    """How all generators are trained: a preset of `latentlab train`, its length, and fields of config.json to set."""
+
+    model_config = SETTINGS
+    preset: Literal["quick", "small", "paper"] = "quick"
+    kimg: float | None = Field(None, gt=0, allow_inf_nan=False)
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class Classifiers(BaseModel):
+    """Those that label the samples: trained by a preset on the study's own labelled images, or a finished folder."""
+
+    model_config = SETTINGS
+    preset: Literal["quick", "small", "paper"] = "quick"
+    images_shown: int | None = Field(None, ge=1)
+    path: str | None = None
+
+
+class Measuring(BaseModel):
+    """How much is measured, and by which networks.
+
+    Attributes:
+        samples: Labelled latents for separability.
+        pairs: For each path length.
+        images: Generated images for FID, and real ones at most.
+        distance: `lpips-vgg`, the published one, or `classifiers`: a distance on the features of the study's own.
+        features: `inception`, the published ones, or `classifiers`; the result is no FID then and is named so.
+        weights: A folder with pretrained weights, where they are not in the cache.
+    """
+
+    model_config = SETTINGS
+    samples: int = Field(10_000, ge=4)
+    pairs: int = Field(1_000, ge=2)
+    images: int = Field(5_000, ge=2)
+    distance: Literal["lpips-vgg", "classifiers"] = "classifiers"
+    features: Literal["inception", "classifiers"] = "classifiers"
+    weights: str | None = None
+
+
+class Recipe(BaseModel):
+    """Everything that decides a study's numbers; study.json holds it.
+
+    Attributes:
+        preset: The sizes that it began with.
+        seeds: Of trainings and measurements: each generator is trained once for every seed.
+        threads: CPU threads of a job. More or fewer change the last digits of what a CPU computes.
+        processes: Processes of a job, through torchrun where there are several; one GPU each.
+        generators: Those that the tables name.
+        tables: In the order of the report.
+    """
+
+    model_config = SETTINGS
+    schema_version: Literal[1] = 1
+    preset: Literal["quick", "small", "paper"]
+    seeds: tuple[int, ...] = Field(min_length=1)
+    threads: int = Field(ge=1)
+    processes: int = Field(1, ge=1)
+    data: Data = Data()
+    training: Training = Training()
+    classifiers: Classifiers = Classifiers()
+    measuring: Measuring = Measuring()
+    generators: tuple[Variant, ...]
+    tables: tuple[Table, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _once("generator", [variant.name for variant in self.generators])
+        _once("table", [table.name for table in self.tables])
+        _once("seed", [str(seed) for seed in self.seeds])
+        known = {variant.name: variant for variant in self.generators}
+        for table in self.tables:
+            for row in table.rows:
+                if row.generator not in known:
+                    raise ValueError(f"table {table.name}: no generator is called {row.generator}")
+                _check_row(known[row.generator], row.space, table)
+        return self
+
+    def variant(self, name: str) -> Variant:
+        """The generator of this name."""
+        return next(variant for variant in self.generators if variant.name == name)
+
+    def measures(self, variant: Variant) -> frozenset[Measure]:
+        """All that some table asks of a generator."""
+        return frozenset(
+            measure
+            for table in self.tables
+            if any(row.generator == variant.name for row in table.rows)
+            for measure in table.measures
+        )
+
+
+def _once(what: str, names: Iterable[str]) -> None:
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} {name} stands there twice")
+        seen.add(name)
+
+
+def _check_row(variant: Variant, space: str | None, table: Table) -> None:
+    place = f"table {table.name}, {variant.name}"
+    if space == "w" and variant.mapping_depth == 0:
+        raise ValueError(f"{place}: it has no mapping network, so it cannot be measured in W: its space is z")
+    mixed = [measure for measure in table.measures if measure.startswith("fid_mixed")]
+    if mixed and variant.config in ("A", "B"):
+        raise ValueError(f"{place}: configuration {variant.config} has no styles, so latents cannot be mixed")
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # Minutes per generator on a laptop, on the embedded faces.
+        "quick": {"preset": "quick"},
+        # Hours per generator on a GPU, or a night each on a CPU, at 32x32 pixels.
+        "small": {
+            "preset": "small",
+            "training": {"preset": "small"},
+            "classifiers": {"preset": "small"},
+            "measuring": {"samples": 50_000, "pairs": 10_000, "images": 10_000},
+        },
+        # The paper's: days of eight GPUs for every generator. It needs --data.
+        "paper": {
+            "preset": "paper",
+            "data": {"resolution": 1024},
+            "training": {"preset": "paper"},
+            "classifiers": {"preset": "paper"},
+            "measuring": {
+                "samples": 200_000,
+                "pairs": 100_000,
+                "images": 50_000,
+                "distance": "lpips-vgg",
+                "features": "inception",
+            },
+        },
+    }
+)
+SECTIONS = ("data", "training", "classifiers", "measuring")
+"""Tables of a recipe file that hold settings; [[generator]] and [[table]] add or replace generators and tables."""
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A study's TOML file as it is.
+
+    Raises:
+        UsageError: It cannot be read, is no TOML, or has something else at its top.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--recipe {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--recipe {path}: not a TOML file ({error}).") from error
+    allowed = (*SECTIONS, "generator", "table", "preset", "seeds", "threads", "processes")
+    for name in table:
+        if name not in allowed:
+            raise UsageError(f"--recipe {path}: there is no {name!r}; allowed are {', '.join(allowed)}.")
+    return table
+
+
+def make_recipe(
+    tables: Sequence[str],
+    *,
+    given: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    seeds: int | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    threads: int,
+    processes: int | None = None,
+) -> Recipe:
+    """A study's complete settings: the preset's, then those of the file, then single ones.
+
+    Args:
+        tables: Names of the paper's tables, or of tables in the file; none for all that the file has, or the paper's
+            all where it has none.
+        given: A recipe file's content, from `read_recipe`.
+        preset: quick, small or paper; the file's, or quick, if None.
+        seeds: How many, from 0; the file's, or 1, if None.
+        settings: Fields by section that come last, from the command line; None values are left out.
+        threads: Of a job, if the file does not say.
+        processes: Of a job.
+
+    Raises:
+        UsageError: Something does not exist, is out of range, or contradicts something else; named by its place.
+    """
+    given = dict(given or {})
+    preset = preset or str(given.get("preset", "quick"))
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}.")
+    values: dict[str, Any] = {**PRESETS[preset], "threads": given.get("threads", threads)}
+    values["processes"] = processes or given.get("processes", 1)
+    for section in SECTIONS:
+        own = given.get(section, {})
+        if not isinstance(own, dict):
+            raise UsageError(f"[{section}] of the recipe must be a table of settings, not {own!r}.")
+        last = {name: value for name, value in (settings or {}).get(section, {}).items() if value is not None}
+        values[section] = {**values.get(section, {}), **own, **last}
+    values["seeds"] = _seeds(given, seeds)
+    try:
+        return Recipe.model_validate(values | _chosen(tables, given))
+    except ValidationError as error:
+        raise UsageError(f"this study cannot be: {in_words(error)}") from error
+
+
+def _seeds(given: Mapping[str, Any], asked: int | None) -> list[Any]:
+    seeds = given.get("seeds", 1) if asked is None else asked
+    if isinstance(seeds, list):
+        return seeds
+    if not isinstance(seeds, int) or seeds < 1:
+        raise UsageError(f"seeds {seeds!r}: expected how many there shall be, 1 or more, or a list of them.")
+    return list(range(seeds))
+
+
+def _chosen(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables asked for, and the generators they name: the paper's, those of the file in their place."""
+    own_tables = _by_name("table", _listed(given, "table"))
+    own_variants = _listed(given, "generator")
+    _agree(own_variants)
+    known: dict[str, Any] = {**TABLES, **own_tables}
+    wanted = list(names) or list(own_tables) or list(TABLES)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"--table {name}: expected some of {', '.join(known)}, or all.")
+    tables = [known[name] for name in wanted]
+    variants = {**VARIANTS, **_by_name("generator", own_variants)}
+    used = [
+        str(row.get("generator") if isinstance(row, Mapping) else row.generator)
+        for table in tables
+        for row in (table.get("rows", []) if isinstance(table, Mapping) else table.rows)
+        if not isinstance(table, Mapping) or isinstance(table.get("rows"), list)
+    ]
+    return {"tables": tables, "generators": [variants[name] for name in dict.fromkeys(used) if name in variants]}
+
+
+def _listed(given: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    found = given.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UsageError(f"{name} in the recipe: expected entries under [[{name}]].")
+    return found
+
+
+def _by_name(what: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Entries of a file by their names.
+
+    Raises:
+        UsageError: Two have the same.
+    """
+    seen: dict[str, Mapping[str, Any]] = {}
+    for one in entries:
+        name = str(one.get("name"))
+        if name in seen:
+            raise UsageError(f"[[{what}]] {name} stands there twice, as {dict(seen[name])} and as {dict(one)}.")
+        seen[name] = one
+    return seen
+
+
+def _agree(variants: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a generator that has the name of one of the paper's but other settings."""
+    for name, one in _by_name("generator", variants).items():
+        paper = VARIANTS.get(name)
+        if paper is not None and any(getattr(paper, key, value) != value for key, value in one.items()):
+            own = paper.model_dump(exclude={"name"}, exclude_none=True)
+            raise UsageError(f"[[generator]] {name} is one of the paper's, with {own}: give yours another name.")
+
+
+def in_words(error: ValidationError) -> str:
+    """A validation error as one sentence for every problem, each with its place."""
+    sentences = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        value = problem["input"]
+        said = f" = {value!r}" if isinstance(value, str | int | float) else ""
+        words = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{place}{said}: {words}." if place else f"{words}.")
+    return " ".join(sentences)
+
+
+def difference(before: Recipe, now: Recipe) -> str | None:
+    """The first setting in which two recipes differ beyond tables, generators and seeds, which may be added; or None.
+
+    A table or generator of the same name must be the same.
+    """
+    for name in ("preset", "threads", "processes", *SECTIONS):
+        old, new = getattr(before, name), getattr(now, name)
+        if isinstance(old, BaseModel):
+            fields = type(old).model_fields
+            place = next((field for field in fields if getattr(old, field) != getattr(new, field)), None)
+            if place is not None:
+                return f"{name}.{place} is {getattr(old, place)!r} there and {getattr(new, place)!r} here"
+        elif old != new:
+            return f"{name} is {old!r} there and {new!r} here"
+    for kind in ("generators", "tables"):
+        known = {one.name: one for one in getattr(before, kind)}
+        for one in getattr(now, kind):
+            if one.name in known and known[one.name] != one:
+                return f"the {kind[:-1]} {one.name} has other settings there"
+    return None
+
+
+def joined(before: Recipe, now: Recipe) -> Recipe:
+    """A study with the tables, generators and seeds of both."""
+
+    def both(kind: str) -> tuple[Any, ...]:
+        old = getattr(before, kind)
+        names = {getattr(one, "name", one) for one in old}
+        return (*old, *(one for one in getattr(now, kind) if getattr(one, "name", one) not in names))
+
+    return before.model_copy(update={kind: both(kind) for kind in ("tables", "generators", "seeds")})
+
+
+__all__ = ["OF_A_SPACE", "Recipe", "difference", "in_words", "joined", "make_recipe", "read_recipe"]

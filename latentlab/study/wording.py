@@ -1,0 +1,94 @@
+"""A study's numbers and statements in words, for terminals and pages."""
+
+from collections.abc import Iterator
+
+from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
+from latentlab.study.summary import Cell, Interval, Statement, Summary
+from latentlab.study.tables import MEASURES, Measure
+
+
+def number(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def interval(ci95: Interval) -> str:
+    """A 95 % interval in brackets, or nothing."""
+    return "" if ci95 is None else f" [{number(ci95[0])}, {number(ci95[1])}]"
+
+
+def titles(recipe: Recipe) -> dict[Measure, str]:
+    """Titles of columns; what stands in for a published network is named."""
+    found = dict(MEASURES)
+    if recipe.measuring.features != INCEPTION:
+        found |= {measure: title.replace("FID", "FD*") for measure, title in found.items()}
+    if recipe.measuring.distance != LPIPS:
+        found |= {measure: found[measure] + "*" for measure in ("full", "end")}
+    return found
+
+
+def substitutes(recipe: Recipe, summary: Summary) -> Iterator[str]:
+    """What the stars in a table's titles mean."""
+    measures = summary.table.measures
+    if recipe.measuring.features != INCEPTION and any(measure.startswith("fid") for measure in measures):
+        yield (
+            "FD*: Fréchet distance on the features of the study's attribute classifiers, which stand in for "
+            "Inception's; it is no FID, and only its order can be compared with the paper's column."
+        )
+    if recipe.measuring.distance != LPIPS and {"full", "end"} & set(measures):
+        yield (
+            "PPL*: path lengths by a distance on the features of the study's attribute classifiers, which stands in "
+            "for LPIPS with VGG16; only their order can be compared with the paper's column."
+        )
+
+
+def cell(one: Cell) -> str:
+    """A cell of a table: mean and interval, or a dash."""
+    return "–" if one.value is None else number(one.value) + interval(one.ci95)
+
+
+def sentence(statement: Statement) -> str:
+    """An ordering in one line: what came out, with which certainty, and what the paper has."""
+    certainty = "" if statement.p_value is None else f", p = {statement.p_value:.2g}"
+    seeds = f", lower in {statement.held} of {statement.seeds} seeds" if statement.seeds > 1 else ""
+    ratio = f"ratio {number(statement.ratio)}{interval(statement.ci95)}{certainty}{seeds}"
+    return f"{statement.verdict}: {ratio}; {paper(statement)}"
+
+
+def short(statement: Statement) -> str:
+    """A verdict and a ratio."""
+    return f"{statement.verdict} ({number(statement.ratio)})" + (
+        "" if agrees(statement) is not False else ", paper: no"
+    )
+
+
+def agrees(statement: Statement) -> bool | None:
+    """Whether the published numbers bear an ordering out; None where there are none."""
+    return None if statement.paper is None else statement.paper[0] < statement.paper[1]
+
+
+def paper(statement: Statement) -> str:
+    """What the published numbers say of an ordering."""
+    if statement.paper is None:
+        return "the paper has no such pair"
+    low, high = statement.paper
+    bears = "bears it out" if agrees(statement) else "does not"
+    return f"paper {low:g} and {high:g}: {bears}"
+
+
+def notes(summary: Summary, seeds: int) -> Iterator[str]:
+    """What must be said under a table."""
+    if seeds > 1:
+        yield f"Geometric means of {seeds} trainings; in brackets 95 % intervals by Student's t over their logarithms."
+    else:
+        yield (
+            "One training each: intervals are those of the measurements and do not say how other trainings would come "
+            "out; --seeds 3 does."
+        )
+    if "separability" in summary.table.measures and summary.num_attributes:
+        yield (
+            f"Separability is over the {len(summary.attributes)} of {summary.num_attributes} attributes that can be "
+            "scored in every row and seed of this table."
+        )
+    for words in summary.missing:
+        yield f"Not measured: {words}."
