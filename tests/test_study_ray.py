@@ -12,8 +12,8 @@ from tiny_study import numbers, study_in, tiny_recipe
 
 from latentlab.errors import UsageError
 from latentlab.study import InProcess, OnRay
-from latentlab.study.executors import Needs
 from latentlab.study.folder import jobs_of
+from latentlab.study.on_ray import Needs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, of its processes and files
 

@@ -20,8 +20,9 @@ from latentlab.files import only_writer
 from latentlab.progress import Progress, silent
 from latentlab.study.checking import Checker, Finding
 from latentlab.study.estimate import Estimates, estimate
-from latentlab.study.executors import Display, Executor, InProcess, OnRay
+from latentlab.study.executors import Display, Executor, InProcess
 from latentlab.study.folder import Job, StudyFolder, jobs_of
+from latentlab.study.on_ray import OnRay
 from latentlab.study.performing import Outcome
 from latentlab.study.recipe import Recipe, make_recipe, read_recipe
 from latentlab.study.summary import Summaries, Summary
