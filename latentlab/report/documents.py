@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from latentlab.report.citations import bibliography, cited
 from latentlab.report.prose import alternative, latex, latex_prose, markdown, markdown_prose
-from latentlab.report.sections import Section, SectionFigure, SectionTable, file_names, texts
+from latentlab.report.sections import Section, SectionFigure, SectionTable, file_names, table_titles, texts
 from latentlab.report.table_formats import to_csv, to_latex, to_markdown
 
 MARK = "LatentLab report"
@@ -38,7 +38,7 @@ def latex_report(title: str, sections: Sequence[Section]) -> dict[str, bytes]:
         mark=MARK,
         sections=sections,
         pictures={key: place for key, (place, _) in pictures.items()},
-        names=file_names(_titles(sections)),
+        names=file_names(table_titles(sections)),
         works=works,
     )  # fmt: skip
     files = {"report.tex": text.encode("utf-8")} | dict(pictures.values())
@@ -57,12 +57,8 @@ def _markdown(
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _titles(sections: Sequence[Section]) -> dict[str, list[str]]:
-    return {section.anchor: [table.title for table in section.tables] for section in sections}
-
-
 def _table_names(sections: Sequence[Section]) -> dict[tuple[str, str], str]:
-    return {key: f"tables/{name}.csv" for key, name in file_names(_titles(sections)).items()}
+    return {key: f"tables/{name}.csv" for key, name in file_names(table_titles(sections)).items()}
 
 
 def _files(sections: Sequence[Section], form: str) -> dict[tuple[str, str], tuple[str, bytes]]:

@@ -10,8 +10,7 @@ from latentlab.report.contents import Content
 from latentlab.report.inputs import ReportRun
 from latentlab.report.pictures import data_uri
 from latentlab.report.prose import latex_prose
-from latentlab.report.sections import Section, file_names
-from latentlab.report.standard import titles
+from latentlab.report.sections import Section, file_names, table_titles
 from latentlab.report.table_formats import to_csv, to_latex
 from latentlab.report.tables import tidy
 
@@ -33,7 +32,7 @@ class Download:
 
 def table_downloads(sections: Sequence[Section]) -> dict[tuple[str, str], list[Download]]:
     """CSV and LaTeX of every table, by its section's anchor and its title."""
-    names = file_names(titles(sections))
+    names = file_names(table_titles(sections))
     found = {}
     for section in sections:
         for table in section.tables:
@@ -47,7 +46,7 @@ def table_downloads(sections: Sequence[Section]) -> dict[tuple[str, str], list[D
 
 def whole_downloads(content: Content, sections: Sequence[Section]) -> list[Download]:
     """What is about all of the report: every result, every number, every table."""
-    names = file_names(titles(sections))
+    names = file_names(table_titles(sections))
     every = [to_latex(table, names[section.anchor, table.title]) for section in sections for table in section.tables]
     return [
         _file("All results (JSON)", "results.json", results_json(content.runs, content.cards), "application/json"),

@@ -175,6 +175,11 @@ def texts(sections: Sequence[Section]) -> list[str]:
     return found
 
 
+def table_titles(sections: Sequence[Section]) -> dict[str, list[str]]:
+    """Titles of the tables of every section, by its anchor."""
+    return {section.anchor: [table.title for table in section.tables] for section in sections}
+
+
 def slug(text: str) -> str:
     """A text as part of a file's name: small Latin letters, digits and hyphens; `x` where none are left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()

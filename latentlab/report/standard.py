@@ -1,6 +1,6 @@
 """The report's own sections as records, which Markdown, LaTeX and the page's downloads are made from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -207,8 +207,3 @@ def _settings(content: Content) -> Section:
             for protocol in block.protocols
         ]
     return Section("Settings", "settings", tables=found)
-
-
-def titles(sections: Sequence[Section]) -> dict[str, list[str]]:
-    """Titles of the tables of every section, by its anchor."""
-    return {section.anchor: [table.title for table in section.tables] for section in sections}

@@ -92,7 +92,7 @@ def _letter(number: int) -> str:
 
 def is_numeric(cells: "pd.Series[Any]") -> bool:
     """Whether a column holds numbers, apart from cells in which there is none."""
-    kinds = [cell for cell in cells if cell is not None and cell != ""]
+    kinds = [cell for cell in cells if cell_text(cell) != NONE]
     return any(_is_number(cell) for cell in kinds) and sum(map(_is_number, kinds)) * 2 >= len(kinds)
 
 
