@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check docs bench lock clean help
+.PHONY: zoo demo test check docs bench lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -22,6 +22,10 @@ check: $(READY)  ## Formatting, lint, types and the direction of imports
 
 docs: $(READY)  ## Build the documentation as a site, site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+zoo: $(READY)  ## Train the bundled networks again, by the same recipe: hours
+	$(BIN)/latentlab study --table 4 --recipe latentlab/zoo/recipe.toml --executor ray --out study/zoo
+	$(BIN)/python -m latentlab.study.bundling study/zoo
 
 bench: $(READY)  ## Measure speeds, each beside a peer
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

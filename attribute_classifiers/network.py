@@ -23,6 +23,7 @@ from latentlab.images import box_resize
 from latentlab.interop.pickles import PICKLES
 from latentlab.networks import Discriminator
 from latentlab.randomness import derive_seed
+from latentlab.zoo import DEFAULT_CLASSIFIERS, bundled_classifiers, classifier_names
 
 SCHEMA_VERSION = 3  # 2 could not lack `training`; 1 had neither temperatures nor the seed
 READABLE = (1, 2, SCHEMA_VERSION)
@@ -182,7 +183,7 @@ def _placed(tensor: Tensor, device: str | torch.device) -> Tensor:
 
 
 def find_classifiers(name: Path | str) -> Path:
-    """The folder that `name` means: itself, or one under classifiers/.
+    """The folder that `name` means: itself, one under classifiers/, or a bundled one (latentlab.zoo).
 
     Raises:
         UnknownNetworkError: there is none; the message lists what there is.
@@ -195,8 +196,11 @@ def find_classifiers(name: Path | str) -> Path:
     candidates.sort(key=lambda folder: not (folder / CONFIG).is_file())  # those that hold classifiers first
     if candidates:
         return candidates[0].resolve()
+    if bundled := bundled_classifiers(name):
+        return bundled
     known = sorted(path.parent.name for path in ROOT.glob(f"*/{CONFIG}"))
     listed = f"{ROOT}/ holds {', '.join(known)}" if known else f"{ROOT}/ holds none yet"
+    listed += f"; bundled: {', '.join(classifier_names()) or 'none'}"
     raise UnknownNetworkError(
         f"no classifiers called '{name}': {listed}. `latentlab classifiers train` makes new ones."
     )
@@ -208,12 +212,14 @@ def is_official_file(name: Path | str) -> bool:
 
 
 def newest_classifiers() -> Path:
-    """The folder under classifiers/ that was finished last.
+    """The folder under classifiers/ that was finished last, or the bundled ones where there is none.
 
     Raises:
         UnknownNetworkError: there is none.
     """
     finished = [path.parent for path in ROOT.glob(f"*/{CONFIG}")]
+    if not finished and (bundled := bundled_classifiers(DEFAULT_CLASSIFIERS)):
+        return bundled
     if not finished:
         raise UnknownNetworkError(f"{ROOT}/ holds no classifiers yet: `latentlab classifiers train` makes some.")
     return max(finished, key=lambda folder: (folder / CONFIG).stat().st_mtime_ns)

@@ -22,6 +22,7 @@ from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import DISK_FULL, file_sha256
 from latentlab.networks import Discriminator, Generator, GeneratorConfig
 from latentlab.results import NetworkName
+from latentlab.zoo import bundled_network, network_names
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
@@ -185,7 +186,8 @@ def snapshots(run: Path) -> list[Path]:
 def network_folder(spec: str | Path) -> Path:
     """The network folder that a name stands for.
 
-    A name is a network folder, a run folder (its newest snapshot), or the name of a run under `runs/`.
+    A name is a network folder, a run folder (its newest snapshot), the name of a run under `runs/`, or of a bundled
+    network (latentlab.zoo).
 
     Raises:
         UnknownNetworkError: Nothing goes by this name; the message lists what is there.
@@ -195,10 +197,12 @@ def network_folder(spec: str | Path) -> Path:
             return path
         if found := snapshots(path):
             return found[-1]
+    if bundled := bundled_network(spec):
+        return bundled
     known = ", ".join(path.name for path in _runs()) or "none yet (`latentlab train` makes one)"
     raise UnknownNetworkError(
-        f"unknown network {str(spec)!r}: expected a run folder, a snapshot folder or the name of a run under "
-        f"{RUNS}/. Runs there: {known}."
+        f"unknown network {str(spec)!r}: expected a run folder, a snapshot folder, the name of a run under "
+        f"{RUNS}/ or of a bundled network. Runs there: {known}. Bundled: {', '.join(network_names()) or 'none'}."
     )
 
 

@@ -16,20 +16,24 @@ import torch
 from attribute_classifiers.network import AttributeClassifiers, load_classifiers, read_card
 from attribute_classifiers.presets import preset as classifier_preset
 from attribute_classifiers.training import train_classifiers
-from latentlab.checkpoint import load_generator, snapshots
+from latentlab import zoo
+from latentlab.checkpoint import AnyGenerator, load_generator, snapshots
 from latentlab.data import Dataset, open_dataset
 from latentlab.errors import UsageError
 from latentlab.files import atomic_file
+from latentlab.interop.generators import save_bundled_description
 from latentlab.metrics.path_length import PathSettings, perceptual_path_length
 from latentlab.metrics.separability import separability_results
 from latentlab.metrics.sliced_wasserstein import snapshot_metric
 from latentlab.perceptual import classifier_distance
-from latentlab.previews import refresh_previews
+from latentlab.previews import previews_show, refresh_previews, save_previews
 from latentlab.progress import Progress
 from latentlab.report import read_run, render_report
-from latentlab.results import MetricResult, append_results, newest, read_results
+from latentlab.report.formatting import listing
+from latentlab.results import MetricResult, NetworkName, append_results, newest, read_results
 from latentlab.sampling import sample
 from latentlab.store import LatentStore, peek
+from latentlab.zoo import bundled
 from trainers.config import DatasetRecord, Letter
 from trainers.loop import train
 from trainers.presets import PRESETS, Choice, run_config
@@ -41,11 +45,12 @@ MARKER = ".latentlab-demo"
 
 @dataclass(frozen=True)
 class Subject:
-    """A generator that the demo trains and measures."""
+    """A generator that the demo measures, and trains unless it is bundled."""
 
     name: str
     config: Letter
     depth: int
+    bundled: bool = False
 
     @property
     def spaces(self) -> tuple[Literal["z", "w"], ...]:
@@ -54,6 +59,15 @@ class Subject:
 
 
 SUBJECTS = (Subject("traditional-0", "B", 0), Subject("style-8", "F", 8))
+
+
+def subjects() -> tuple[Subject, ...]:
+    """The two that are trained, and the bundled networks."""
+    others = [
+        Subject(one.name, one.config["config"], one.config["generator"]["mapping_layers"], bundled=True)
+        for one in bundled()
+    ]
+    return (*SUBJECTS, *others)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ class Demo:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The main table: columns and rows of text, 95 % intervals in brackets."""
         rows = []
-        for subject in SUBJECTS:
+        for subject in subjects():
             results = newest(read_results(self._run(subject) / "results.jsonl"))
             for space in subject.spaces:
                 names = (f"ppl_{space}full", f"ppl_{space}end", f"ls_{space}")
@@ -125,22 +139,32 @@ class Demo:
         """Render the report on what is there."""
         kimg = PRESETS[PRESET].trainer.total_kimg
         notes = [
-            f"Both generators were trained for only {kimg:,.0f},000 images ({kimg / 25_000:.2%} of the paper's 25 "
-            f"million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their images lack detail, and the numbers "
-            "describe these two small networks, not the methods at their best.",
+            f"{listing([subject.name for subject in SUBJECTS])} were trained just now, for only {kimg:,.0f},000 images "
+            f"({kimg / 25_000:.2%} of the paper's 25 million) at {RESOLUTION}x{RESOLUTION} on drawn faces: their "
+            "images lack detail, and the numbers describe small networks, not the methods at their best.",
+            *self._of_bundled(),
             "A generator with little variety has short paths in any space: look at the samples below before comparing "
             "one generator with the other. Z and W of the same generator show the same images.",
             f"Separability rests on {NUM_SAMPLES:,} samples (paper: 200,000), path length on {NUM_PAIRS:,} pairs "
             "(paper: 100,000) and on a distance over the features of attribute classifiers instead of LPIPS.",
         ]
         render_report(
-            [read_run(self._run(subject)) for subject in SUBJECTS],
+            [read_run(self._run(subject)) for subject in subjects()],
             self.root / "report",
             cards=[read_card(self.classifiers)],
             notes=notes,
             overwrite=True,
         )
         progress(1, 1)
+
+    def _of_bundled(self) -> list[str]:
+        there = bundled()
+        if not there:
+            return []
+        return [
+            f"The others come with LatentLab, trained with {there[0].num_images:,} images each by one recipe "
+            "(`latentlab networks list`): they are the rows of the paper's table 4."
+        ]
 
     def _refuse_foreign_folder(self) -> None:
         marker = self.root / MARKER
@@ -160,10 +184,10 @@ class Demo:
     def _stages(self) -> Iterator[Stage]:
         yield Stage("Embedded faces", 15, "faces", self._read)
         yield Stage("Attribute classifiers", 75, "images", self._train_classifiers)
-        for subject in SUBJECTS:
-            yield Stage(
-                f"Training {subject.name}", 200 if subject.depth else 150, "images", partial(self._train, subject)
-            )
+        for subject in subjects():
+            if not subject.bundled:
+                seconds = 200 if subject.depth else 150
+                yield Stage(f"Training {subject.name}", seconds, "images", partial(self._train, subject))
             yield Stage(f"Sampling {subject.name}", 25, "images", partial(self._sample, subject))
             yield Stage(f"Separability of {subject.name}", 10, "attributes", partial(self._separate, subject))
             for space in subject.spaces:
@@ -213,8 +237,8 @@ class Demo:
         return load_classifiers(self.classifiers, device=self.device)
 
     def _sample(self, subject: Subject, progress: Progress) -> None:
-        run, out = self._run(subject), self._run(subject) / "run.h5"
-        generator, network = load_generator(snapshots(run)[-1])
+        out = self._run(subject) / "run.h5"
+        generator, network = self._network(subject)
         if out.exists():
             settings, _, complete = peek(out)
             if complete and settings.network == network.model_dump():
@@ -242,7 +266,7 @@ class Demo:
     def _measure_path(self, subject: Subject, settings: PathSettings, progress: Progress) -> None:
         if self._measured(subject, f"ppl_{settings.space}{settings.sampling}"):
             return
-        generator, network = load_generator(snapshots(self._run(subject))[-1])
+        generator, network = self._network(subject)
         result = perceptual_path_length(
             generator.to(self.device),
             classifier_distance(self._labeller()),
@@ -264,10 +288,21 @@ class Demo:
             NUM_SAMPLES if "ls" in metric else NUM_PAIRS,
         ):
             return False
-        return found.network == load_generator(snapshots(self._run(subject))[-1])[1]
+        return found.network == self._network(subject)[1]
+
+    def _network(self, subject: Subject) -> tuple[AnyGenerator, NetworkName]:
+        """A bundled network, or the run's last one."""
+        return load_generator(zoo.NETWORKS / subject.name if subject.bundled else snapshots(self._run(subject))[-1])
 
     def _preview(self, subject: Subject, progress: Progress) -> None:
-        refresh_previews(self._run(subject), seed=self.seed)
+        run = self._run(subject)
+        if not subject.bundled:
+            refresh_previews(run, seed=self.seed)
+        else:
+            generator, network = self._network(subject)
+            save_bundled_description(run, generator, network)
+            if not previews_show(run / "previews.npz", network.sha256):
+                save_previews(run / "previews.npz", generator, sha256=network.sha256, device=self.device)
         progress(1, 1)
 
 

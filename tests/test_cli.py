@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = [
     ["demo"], ["doctor"], ["data", "faces"], ["data", "prepare"], ["data", "show"], ["data", "check"],
     ["train"], ["runs"],
-    ["networks", "check"], ["networks", "inspect"], ["networks", "convert"], ["classifiers", "train"],
+    ["networks", "list"], ["networks", "check"], ["networks", "inspect"], ["networks", "convert"],
+    ["classifiers", "train"],
     ["classifiers", "evaluate"], ["classifiers", "import"], ["classifiers", "card"], ["sample"],
     ["label"], ["store", "info"], ["store", "check"], ["store", "merge"], ["store", "export"],
     ["separability"], ["directions"], ["edit"], ["disentanglement"], ["ppl"], ["fid"], ["figures"],

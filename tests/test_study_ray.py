@@ -31,8 +31,17 @@ def alone(tmp_path_factory):
     return numbers(study_in(tmp_path_factory.mktemp("alone") / "s", tiny_recipe()).summaries())
 
 
+def ancestors(process: int) -> list[int]:
+    """The processes above one, nearest first."""
+    found = []
+    while process > 1:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(process)
+    return found
+
+
 class Killer(threading.Thread):
-    """Kills the first worker that trains, once."""
+    """Kills the first worker of this process's own cluster that trains, once."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -45,7 +54,7 @@ class Killer(threading.Thread):
                     title = path.read_bytes().split(b"\0")[0].decode()
                 except OSError:
                     continue
-                if title.startswith("ray::train/"):
+                if title.startswith("ray::train/") and os.getpid() in ancestors(int(path.parent.name)):
                     time.sleep(1.0)
                     os.kill(int(path.parent.name), signal.SIGKILL)
                     self.killed = title

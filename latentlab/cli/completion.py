@@ -6,23 +6,27 @@ Where nothing here fits what was typed, bash and zsh go on with names of files.
 from collections.abc import Callable
 from pathlib import Path
 
+from latentlab.zoo import classifier_names, network_names
+
 MARKS = ("config.json", "network.json", "generator.json", "snapshots")
 
 
 def networks(incomplete: str) -> list[str]:
-    """Names of runs under runs/ (once a slash was typed, their folders), and folders of converted networks."""
+    """Names of runs under runs/ (once a slash was typed, their folders), converted networks, bundled ones."""
     runs = _network_folders("runs")
-    return _fitting([*_names_or_paths(runs, incomplete), *_paths(_network_folders("networks"))], incomplete)
+    found = [*_names_or_paths(runs, incomplete), *_paths(_network_folders("networks")), *network_names()]
+    return _fitting(list(dict.fromkeys(found)), incomplete)
 
 
 def run_folders(incomplete: str) -> list[str]:
-    """Folders of runs and of converted networks, as `report` takes them."""
-    return _fitting(_paths([*_network_folders("runs"), *_network_folders("networks")]), incomplete)
+    """Folders of runs and of converted networks, and bundled networks, as `report` takes them."""
+    return _fitting([*_paths([*_network_folders("runs"), *_network_folders("networks")]), *network_names()], incomplete)
 
 
 def classifiers(incomplete: str) -> list[str]:
-    """Names under classifiers/, or, once a slash was typed, the folders."""
-    return _fitting(_names_or_paths(_classifier_folders(), incomplete), incomplete)
+    """Names under classifiers/, or, once a slash was typed, the folders; and bundled ones."""
+    found = [*_names_or_paths(_classifier_folders(), incomplete), *classifier_names()]
+    return _fitting(list(dict.fromkeys(found)), incomplete)
 
 
 def labellers(incomplete: str) -> list[str]:
@@ -34,7 +38,8 @@ def features_or(*others: str) -> Callable[[str], list[str]]:
     """A completion for `classifier:NAME`, or one of some words."""
 
     def complete(incomplete: str) -> list[str]:
-        named = [f"classifier:{folder.name}" for folder in _classifier_folders()]
+        names = dict.fromkeys([*(folder.name for folder in _classifier_folders()), *classifier_names()])
+        named = [f"classifier:{name}" for name in names]
         return _fitting([*others, *named], incomplete)
 
     return complete

@@ -6,12 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from latentlab.cli import completion
+from latentlab.cli.bundled import list_networks
 from latentlab.cli.converting import convert
 from latentlab.cli.official import inspect
 from latentlab.cli.options import Device, torch_device
 from latentlab.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Networks: look into official files, convert them, check generators.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List the bundled networks, look into official files, convert them, check generators.",
+)
 
 
 @app.callback()
@@ -19,6 +23,7 @@ def _group() -> None:
     pass
 
 
+app.command("list")(list_networks)
 app.command()(inspect)
 app.command()(convert)
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentlab.errors import UsageError
+from latentlab.errors import UnknownNetworkError, UsageError
 from latentlab.results import NetworkName
+from latentlab.zoo import DEFAULT_NETWORK, is_bundled, network_names
 
 if TYPE_CHECKING:
     import torch
@@ -16,16 +17,15 @@ if TYPE_CHECKING:
 def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLike", NetworkName, Path]:
     """The network that `--network` names, or the newest run's, on `device`; its name, and the folder it belongs to.
 
-    The folder is its network folder, or `user_folder` for a generator of the user's own or a file of others' making.
+    The folder is its network folder, or `user_folder` for a generator of the user's own, a file of others' making or a
+    bundled network. Where nothing is named and there is no run, it is the bundled `zoo.DEFAULT_NETWORK`.
     """
-    from latentlab.checkpoint import load_generator, network_folder, newest_run
+    from latentlab.checkpoint import load_generator, network_folder
     from latentlab.cli.display import say
     from latentlab.interop.factories import names_factory
 
     if spec is None:
-        run = newest_run()
-        say(f"no --network was given: taking the newest run, {run}")
-        spec = str(run)
+        spec = _newest_or_bundled()
     if names_factory(spec):
         from latentlab.interop.generators import load_user_generator
 
@@ -39,7 +39,23 @@ def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLi
         return foreign.to(device), name, user_folder(Path(spec).name.replace(".", "-"))
     generator, name = load_generator(spec)
     check_unconditional(generator, name.name)
-    return generator.to(device), name, network_folder(spec)
+    folder = network_folder(spec)
+    return generator.to(device), name, user_folder(name.name) if is_bundled(folder) else folder
+
+
+def _newest_or_bundled() -> str:
+    from latentlab.checkpoint import newest_run
+    from latentlab.cli.display import say
+
+    try:
+        run = newest_run()
+    except UnknownNetworkError:
+        if DEFAULT_NETWORK not in network_names():
+            raise
+        say(f"no --network was given, and there is no run yet: taking the bundled {DEFAULT_NETWORK}")
+        return DEFAULT_NETWORK
+    say(f"no --network was given: taking the newest run, {run}")
+    return str(run)
 
 
 def open_labeller(spec: str | None, device: "torch.device", *, channels: int = 3) -> "Labeller | None":

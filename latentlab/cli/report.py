@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentlab.cli import completion
+from latentlab.zoo import bundled_network
 
 
 def report(
@@ -68,16 +69,20 @@ def _refreshed(run: str) -> Path:
     from latentlab.interop.official_networks import is_network_file
     from latentlab.previews import previews_show, refresh_previews, save_previews
 
-    if not names_factory(run) and not is_network_file(run):
+    bundled = bundled_network(run)
+    if not names_factory(run) and not is_network_file(run) and bundled is None:
         refresh_previews(Path(run))
         return Path(run)
     from latentlab.cli.networks import open_network
     from latentlab.cli.options import torch_device
-    from latentlab.interop.generators import save_description
+    from latentlab.interop.generators import save_bundled_description, save_description
 
     device = torch_device("auto")
     generator, name, folder = open_network(run, device)
-    save_description(folder, generator, name, origin=run if is_network_file(run) else None)
+    if bundled is not None:
+        save_bundled_description(folder, generator, name)
+    else:
+        save_description(folder, generator, name, origin=run if is_network_file(run) else None)
     if not previews_show(folder / "previews.npz", name.sha256):
         save_previews(folder / "previews.npz", generator, sha256=name.sha256, device=device)
     return folder

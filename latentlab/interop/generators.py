@@ -3,7 +3,7 @@
 import functools
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from latentlab.interop.identity import combined_sha256, content_sha256, device_o
 from latentlab.latents import normalize, sample_z
 from latentlab.protocols import GeneratorLike, NoiseMode, has_mapping, normalizes_z
 from latentlab.results import NetworkName
+from latentlab.zoo import NETWORKS, ORIGIN
 
 NUM_FOR_W_AVG = 10_000
 _BATCH = 1000
@@ -206,11 +207,17 @@ def load_user_generator(spec: str, *, device: torch.device | str = "cpu") -> tup
 
 
 def save_description(
-    folder: Path, generator: GeneratorLike, network: NetworkName, *, origin: str | None = None
+    folder: Path,
+    generator: GeneratorLike,
+    network: NetworkName,
+    *,
+    origin: str | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Write generator.json, by which a report knows what a user's generator is (docs/architecture.md).
 
-    `origin` says in words what a network out of a file is; without it the network's name is its factory.
+    `origin` says in words what a network out of a file is; without it the network's name is its factory. `record` is
+    what is known of its training, by the fields of a run's config.json.
     """
     fields: dict[str, Any] = {"origin": origin} if origin else {"factory": network.name}
     fields |= {"sha256": network.sha256}
@@ -219,7 +226,14 @@ def save_description(
     fields |= {} if has_mapping(generator) else {"mapping_layers": 0}
     fields |= _architecture(generator)
     with atomic_file(folder / "generator.json") as temporary:
-        temporary.write_text(json.dumps({"schema_version": 1, "generator": fields}, indent=1) + "\n", encoding="utf-8")
+        described = {**(record or {}), "schema_version": 1, "generator": fields}
+        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+def save_bundled_description(folder: Path, generator: GeneratorLike, network: NetworkName) -> None:
+    """The same of a bundled network, with the settings of its training."""
+    record = json.loads((NETWORKS / network.name / "config.json").read_text(encoding="utf-8"))
+    save_description(folder, generator, network, origin=ORIGIN, record=record)
 
 
 def _architecture(generator: GeneratorLike) -> dict[str, Any]:

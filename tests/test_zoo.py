@@ -1,0 +1,136 @@
+"""Bundled networks: made from a study, found by name everywhere, never written to."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from attribute_classifiers.card import unmeasured_card
+from attribute_classifiers.network import (
+    AttributeClassifiers,
+    find_classifiers,
+    initialise,
+    newest_classifiers,
+    save_classifiers,
+)
+from attribute_classifiers.presets import ClassifierShape
+from latentlab import zoo
+from latentlab.checkpoint import load_generator, save_generator
+from latentlab.cli import app
+from latentlab.cli.completion import classifiers, networks
+from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.networks import DiscriminatorConfig, Generator
+from latentlab.results import read_results
+from latentlab.study import bundling
+
+
+@pytest.fixture
+def study(tmp_path, tiny_run):
+    """A folder as a finished study leaves it, of untrained networks."""
+    root = tmp_path / "study"
+    for name, letter in (("style-8", "F"), ("traditional-0", "B")):
+        config = tiny_run(config=letter)
+        snapshot = root / f"runs/{name}-seed0/snapshots/000000200"
+        snapshot.mkdir(parents=True)
+        torch.manual_seed(0)
+        save_generator(snapshot, Generator(config.generator), {"num_images": 200, "data": "squares"})
+        (snapshot.parent.parent / "config.json").write_text(config.model_dump_json())
+        (snapshot.parent.parent / "stats.jsonl").write_text('{"kimg": 0.2}\n')
+    shape = ClassifierShape(
+        trunk="shared",
+        attributes=("Male", "Smiling"),
+        network=DiscriminatorConfig(resolution=16, fmap_base=64, fmap_max=8, blur=False),
+    )
+    made = initialise(AttributeClassifiers(shape), 0)
+    card = unmeasured_card("study", shape, trained_on={"name": "squares"}, source={})
+    save_classifiers(root / "classifiers/study", made, dataset={"name": "squares"}, card=card)
+    (root / "study.json").write_text(json.dumps({"seeds": [0, 1]}))
+    return root
+
+
+@pytest.fixture
+def zoo_of(study, tmp_path, monkeypatch):
+    """What is bundled, for the time of a test, is this study's."""
+    root = tmp_path / "zoo"
+    bundling.bundle(study, root)
+    monkeypatch.setattr(zoo, "ROOT", root)
+    monkeypatch.setattr(zoo, "NETWORKS", root / "networks")
+    monkeypatch.setattr("latentlab.interop.generators.NETWORKS", root / "networks")
+    monkeypatch.setattr(zoo, "CLASSIFIERS", root / "classifiers")
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+def run(*words):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_they_have_weights_and_the_whole_training_record(zoo_of, study):
+    assert [one.name for one in zoo.bundled()] == ["faces32-traditional-0", "faces32-style-8"]
+    style = zoo.bundled()[1]
+    assert (style.arch, style.num_images) == ("style", 200)
+    assert style.num_bytes == (style.folder / "network.safetensors").stat().st_size
+    assert (style.folder / "config.json").read_bytes() == (study / "runs/style-8-seed0/config.json").read_bytes()
+    assert (style.folder / "stats.jsonl").is_file()
+
+
+def test_a_study_that_is_not_finished_or_too_large_is_not_bundled(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundling, "LARGEST", 1000)
+    with pytest.raises(CheckpointError, match="1,000 are allowed"):
+        bundling.bundle(study, tmp_path / "zoo")
+    snapshot = study / "runs/style-8-seed0/snapshots/000000200"
+    snapshot.rename(snapshot.with_name("000000100"))
+    with pytest.raises(CheckpointError, match="is not finished: its newest snapshot is 000000100"):
+        bundling.bundle(study, tmp_path / "zoo")
+
+
+def test_every_command_takes_them_by_name_and_writes_elsewhere(zoo_of, tmp_path):
+    before = sorted(zoo_of.rglob("*"))
+    run("sample", "--network", "faces32-style-8", "--classifiers", "faces32", "--num-samples", "64", "--device", "cpu")
+    assert (tmp_path / "runs/faces32-style-8/run.h5").is_file()
+    run("ppl", "--network", "faces32-traditional-0", "--space", "z", "--num-samples", "20", "--no-crop",
+        "--distance", "classifier:faces32", "--device", "cpu")  # fmt: skip
+    (result,) = read_results(tmp_path / "runs/faces32-traditional-0/results.jsonl")
+    assert result.network.name == "faces32-traditional-0"
+    run("report", "faces32-style-8", "faces32-traditional-0", "--out", "report")
+    page = (tmp_path / "report/index.html").read_text()
+    assert "bundled with LatentLab" in page
+    assert sorted(zoo_of.rglob("*")) == before
+
+
+def test_without_a_name_the_newest_run_is_taken_else_a_bundled_network(zoo_of, tmp_path):
+    words = ("sample", "--classifiers", "none", "--num-samples", "8", "--device", "cpu")
+    assert "taking the bundled faces32-style-8" in run(*words).output
+    own = tmp_path / "runs/mine/snapshots/000000001"
+    own.mkdir(parents=True)
+    save_generator(own, load_generator("faces32-traditional-0")[0], {})
+    assert "taking the newest run, runs/mine" in run(*words).output
+
+
+def test_own_runs_and_classifiers_come_before_bundled_ones_of_the_same_name(zoo_of, tmp_path):
+    own = tmp_path / "runs/faces32-style-8/snapshots/000000001"
+    own.mkdir(parents=True)
+    save_generator(own, load_generator("faces32-traditional-0")[0], {})
+    assert load_generator("faces32-style-8")[1].name == "faces32-style-8@000000001"
+    assert newest_classifiers() == zoo_of / "classifiers/faces32"
+    (tmp_path / "classifiers").mkdir()
+    (zoo_of / "classifiers/faces32").rename(tmp_path / "classifiers/faces32")
+    assert find_classifiers("faces32") == tmp_path / "classifiers/faces32"
+
+
+def test_unknown_names_list_what_is_bundled(zoo_of):
+    with pytest.raises(UnknownNetworkError, match="Bundled: faces32-style-8, faces32-traditional-0"):
+        load_generator("faces64")
+    with pytest.raises(UnknownNetworkError, match="bundled: faces32"):
+        find_classifiers("faces64")
+
+
+def test_they_are_listed_and_completed(zoo_of):
+    assert "faces32-traditional-0" in run("networks", "list").output
+    lines = run("networks", "list", "--json").output.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["faces32-traditional-0", "faces32-style-8"]
+    assert networks("faces32-s") == ["faces32-style-8"]
+    assert classifiers("fa") == ["faces32"]
