@@ -311,6 +311,19 @@ def test_noise_that_a_checkpoint_lacks_is_drawn(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"margin_size": 10**9}, "margin_size: Input should be less than or equal to 1000"),
+        ({"output_scale": "inf"}, "output_scale: Input should be a finite number"),
+        ({"mapping_kwargs": {"lr_multiplier": "inf"}}, "lr_multiplier: Input should be a finite number"),
+    ],
+)
+def test_stylegan3_settings_that_no_tensor_tells_are_bounded(kwargs, message):
+    with pytest.raises(CheckpointError, match=message):
+        official_generator_config({**settings("sg3_t14"), **kwargs})
+
+
 def test_stylegan3_settings_may_say_their_defaults():
     kwargs = settings("sg3_t14")
     given = {**kwargs, "first_cutoff": 2, "first_stopband": 2**2.1, "last_stopband_rel": 2**0.3, "filter_size": 6}
