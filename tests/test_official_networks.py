@@ -464,6 +464,7 @@ def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
     more = ["--class", "3"] if name == "sg3_cond32" else []
     made = run("networks", "convert", path, "--out", "converted", *more)
     assert made.exit_code == 0, made.output
+    depth = 8 if name == "style_d8" else settings(name)["mapping_kwargs"]["num_layers"]
     targets = {"converted": "converted"} | ({} if more else {str(path): f"runs/{path.stem}-pkl"})
     for network, folder in targets.items():
         for command in (
@@ -477,7 +478,15 @@ def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
         ):  # fmt: skip
             done = run(*command, *(["--device", "cpu"] if command[0] != "report" else []))
             assert done.exit_code == 0, (command, done.output)
+        assert (
+            f"drawing 64 samples and 8 interpolations of {'converted' if network == 'converted' else path.stem}"
+            in done.output
+        )
         assert "ppl2_wend" in (tmp_path / folder / "results.jsonl").read_text()
+        facts = json.loads((tmp_path / folder / "generator.json").read_text())["generator"]
+        assert facts["mapping_layers"] == depth
+        assert facts["origin"].endswith(path.name)
+        assert str(tmp_path) not in facts["origin"]
         assert (tmp_path / folder / "report" / "index.html").is_file()
 
 
