@@ -15,7 +15,7 @@ _PACKED = {
 }
 _TORCH = (
     "is a checkpoint of torch.save ({}), not an official network file: those are pickles (.pkl) of whole networks. "
-    "`latentlab networks convert` reads those of one StyleGAN2 implementation."
+    "`latentlab networks convert` and `--network` read those of Rosinality's StyleGAN2."
 )
 
 
