@@ -1,6 +1,7 @@
 """Networks out of official files and checkpoints: the recorded images, from files of the right form."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -488,6 +489,17 @@ def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
         assert facts["origin"].endswith(path.name)
         assert str(tmp_path) not in facts["origin"]
         assert (tmp_path / folder / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ffgq.pkl", "there is no such file"), ("notes.txt", r"end with \.pkl, \.pickle, \.pt, \.pth")],
+)
+def test_files_that_are_no_networks_are_named(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    done = run("sample", "--network", name, "--classifiers", "none")
+    assert (done.exit_code, bool(re.search(f"unknown network '{name}': .*{message}", done.output))) == (2, True)
 
 
 def test_convert_with_a_check(tmp_path, monkeypatch):
