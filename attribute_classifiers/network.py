@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from attribute_classifiers.presets import ClassifierConfig, ClassifierShape
 from latentlab.checkpoint import write_tensors
-from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.errors import CheckpointError, UnknownNetworkError, UsageError
 from latentlab.files import atomic_folder, file_sha256
 from latentlab.images import box_resize
 from latentlab.interop.pickles import PICKLES
@@ -70,18 +70,31 @@ class AttributeClassifiers(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Square images [N, 3, H, H] in [-1, 1] -> log-odds [N, A], > 0 = present; too small ones with a warning.
 
-        These are the networks' outputs divided by `temperature`.
+        These are the networks' outputs divided by `temperature`. Grey images count as three channels.
+
+        Raises:
+            UsageError: Images have another number of channels than the networks take.
         """
-        images = box_resize(images, self.resolution)
+        images = box_resize(self._in_colour(images), self.resolution)
         return torch.cat([network(images) for network in self], dim=1) / self.temperature
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Activations after FromRGB and after every block, [N, C_k, H / 2^k, W / 2^k]; H and W are free.
 
         With separate networks C_k counts the feature maps of all of them, one network after the other.
+
+        Raises:
+            UsageError: As `forward`.
         """
+        images = self._in_colour(images)
         per_network = [network.features(images) for network in self]
         return [torch.cat(level, dim=1) for level in zip(*per_network, strict=True)]
+
+    def _in_colour(self, images: Tensor) -> Tensor:
+        taken, given = self.config.network.num_channels, images.shape[1]
+        if given not in (1, taken):
+            raise UsageError(f"the classifiers {self.name} take images of {taken} channels, not {given}: train others.")
+        return images.expand(-1, taken, -1, -1)
 
 
 def initialise(classifiers: AttributeClassifiers, seed: int) -> AttributeClassifiers:

@@ -181,7 +181,9 @@ class Dense(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, *, gain: float = SQRT2, lrmul: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lrmul)
+        weight = torch.randn(out_features, in_features)
+        # On the meta device a division makes PyTorch import its compiler, which takes a second.
+        self.weight = nn.Parameter(weight if lrmul == 1 else weight / lrmul)
         self.bias = nn.Parameter(torch.zeros(out_features))
         self.scale, self.lrmul = gain / math.sqrt(in_features) * lrmul, lrmul
 

@@ -1,5 +1,6 @@
 """Images that a report shows: samples, and walks between the same pairs of latents in Z and in W."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,13 +16,28 @@ from latentlab.protocols import GeneratorLike, has_mapping, synthesize, walk_z
 NUM_SAMPLES, NUM_PAIRS, NUM_STEPS = 64, 4, 9
 
 
-def refresh_previews(run: Path, *, seed: int = 0) -> None:
-    """Render a run's, or a network folder's, previews.npz unless it shows its newest network, if it has one."""
+def refresh_previews(
+    run: Path,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Render a run's, or a network folder's, previews.npz unless it shows its newest network, if it has one.
+
+    `say` is told when images are about to be drawn: of a large network they take minutes.
+    """
     if not snapshots(run) and not (run / "network.json").is_file():
         return
     generator, network = load_generator(run)
     if not previews_show(run / "previews.npz", network.sha256):
-        save_previews(run / "previews.npz", generator, seed=seed, sha256=network.sha256)
+        say(drawing(network.name))
+        save_previews(run / "previews.npz", generator.to(device), seed=seed, sha256=network.sha256, device=device)
+
+
+def drawing(name: str) -> str:
+    """What is about to be drawn of a network, in words."""
+    return f"drawing {NUM_SAMPLES} samples and {2 * NUM_PAIRS} interpolations of {name}"
 
 
 def save_previews(

@@ -175,6 +175,16 @@ def test_images_of_any_size_are_resized() -> None:
         assert classifiers(torch.rand(1, 3, 4, 4)).shape == (1, 2)
 
 
+def test_grey_images_count_as_three_channels() -> None:
+    classifiers = initialise(AttributeClassifiers(settings(), name="quick"), 0)
+    grey = torch.rand(2, 1, 16, 16)
+    assert torch.equal(classifiers(grey), classifiers(grey.repeat(1, 3, 1, 1)))
+    assert torch.equal(classifiers.features(grey)[-1], classifiers.features(grey.repeat(1, 3, 1, 1))[-1])
+    for look in (classifiers, classifiers.features):
+        with pytest.raises(UsageError, match="classifiers quick take images of 3 channels, not 2"):
+            look(torch.rand(2, 2, 16, 16))
+
+
 @pytest.mark.parametrize(("trunk", "networks"), [("shared", 1), ("separate", 2)])
 def test_features_are_maps_at_every_resolution_for_images_of_any_size(trunk: str, networks: int) -> None:
     classifiers = initialise(AttributeClassifiers(settings(trunk)), 0)

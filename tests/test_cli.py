@@ -61,6 +61,15 @@ def test_help_loads_no_torch():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_loading_classifiers_loads_neither_compiler_nor_filter_design():
+    """Each takes a second, of every command that samples or labels."""
+    script = "import sys\nimport latentlab.checkpoint\nfrom attribute_classifiers.network import load_classifiers\n"
+    script += f"load_classifiers({str(Path(__file__).parent / 'archives' / 'classifiers-1')!r})\n"
+    script += "print(sorted({'torch._dynamo', 'scipy.signal'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "latentlab", "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"latentlab \d+\.\d+\.\d+\n", done.stdout)

@@ -1,6 +1,7 @@
 """Networks out of official files and checkpoints: the recorded images, from files of the right form."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -220,7 +221,9 @@ def test_a_converted_network_is_the_same_network(tmp_path, name):
     assert network.name == "converted"
     z = torch.randn(2, again.z_dim, generator=torch.Generator().manual_seed(0))
     expected = loaded.network.synthesis(loaded.network.mapping(z), noise_mode="const")
-    close(again.synthesis(again.mapping(z), noise_mode="const"), expected.numpy())
+    assert torch.equal(again.synthesis(again.mapping(z), noise_mode="const"), expected)
+    layouts = [{n: t.stride() for n, t in g.state_dict().items()} for g in (again, loaded.network)]
+    assert layouts[0] == layouts[1]
     description = json.loads((tmp_path / "converted" / "network.json").read_text())
     assert description["training"]["file"] == path.name
     assert description["training"]["file_sha256"] == loaded.file_sha256
@@ -364,6 +367,19 @@ def test_noise_that_a_checkpoint_lacks_is_drawn(tmp_path):
     assert all(
         0.5 < float(layer.noise_const.std()) < 1.5 for block in generator.synthesis.blocks for layer in block.layers
     )
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"margin_size": 10**9}, "margin_size: Input should be less than or equal to 1000"),
+        ({"output_scale": "inf"}, "output_scale: Input should be a finite number"),
+        ({"mapping_kwargs": {"lr_multiplier": "inf"}}, "lr_multiplier: Input should be a finite number"),
+    ],
+)
+def test_stylegan3_settings_that_no_tensor_tells_are_bounded(kwargs, message):
+    with pytest.raises(CheckpointError, match=message):
+        official_generator_config({**settings("sg3_t14"), **kwargs})
 
 
 def test_stylegan3_settings_may_say_their_defaults():
@@ -523,6 +539,7 @@ def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
     more = ["--class", "3"] if name == "sg3_cond32" else []
     made = run("networks", "convert", path, "--out", "converted", *more)
     assert made.exit_code == 0, made.output
+    depth = 8 if name == "style_d8" else settings(name)["mapping_kwargs"]["num_layers"]
     targets = {"converted": "converted"} | ({} if more else {str(path): f"runs/{path.stem}-pkl"})
     for network, folder in targets.items():
         for command in (
@@ -536,8 +553,27 @@ def test_everything_works_on_file_and_folder(tmp_path, monkeypatch, name):
         ):  # fmt: skip
             done = run(*command, *(["--device", "cpu"] if command[0] != "report" else []))
             assert done.exit_code == 0, (command, done.output)
+        assert (
+            f"drawing 64 samples and 8 interpolations of {'converted' if network == 'converted' else path.stem}"
+            in done.output
+        )
         assert "ppl2_wend" in (tmp_path / folder / "results.jsonl").read_text()
+        facts = json.loads((tmp_path / folder / "generator.json").read_text())["generator"]
+        assert facts["mapping_layers"] == depth
+        assert facts["origin"].endswith(path.name)
+        assert str(tmp_path) not in facts["origin"]
         assert (tmp_path / folder / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("ffgq.pkl", "there is no such file"), ("notes.txt", r"end with \.pkl, \.pickle, \.pt, \.pth")],
+)
+def test_files_that_are_no_networks_are_named(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    done = run("sample", "--network", name, "--classifiers", "none")
+    assert (done.exit_code, bool(re.search(f"unknown network '{name}': .*{message}", done.output))) == (2, True)
 
 
 def test_convert_with_a_check(tmp_path, monkeypatch):

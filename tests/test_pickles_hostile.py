@@ -22,6 +22,7 @@ from hostile_streams import (
     numbers,
     stream,
     tensor,
+    text,
     worst,
 )
 from official_files import module_tree, pytorch_pickle, random_tensors, tensorflow_network, tensorflow_pickle
@@ -140,6 +141,11 @@ def test_the_worst_are_refused_within_a_gibibyte(tmp_path):
     assert len(lines) == len(expected)
     assert [(case, message) for case, message in lines if expected[case][1] not in (message or "it was read")] == []
     assert most < 1 << 30
+
+
+def test_arrays_without_elements_among_settings_make_no_lists():
+    Path("n.pkl").write_bytes(stream(module(kwargs=b"}" + text("a") + array(numbers(1 << 40, 0), b"") + b"s")))
+    assert open_official("n.pkl").networks["Generator"].config == {"a": "float32 [1099511627776, 0]"}
 
 
 def test_the_time_limit_ends_long_readings():

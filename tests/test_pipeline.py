@@ -116,7 +116,7 @@ def test_resuming_a_finished_run_changes_nothing(inside):
 def test_existing_outputs_are_left_alone(inside):
     before = (inside / "runs/style-2/run.h5").read_bytes()
     assert "400 samples of style-2" in run("sample", "--network", "style-2", "--num-samples", 400)
-    run("sample", "--network", "style-2", "--num-samples", 500, code=2)
+    assert "complete already" not in run("sample", "--network", "style-2", "--num-samples", 500, code=2)
     assert (inside / "runs/style-2/run.h5").read_bytes() == before
     assert "exists already" in run("data", "faces", "--out", "faces", "--num-images", 5, code=2)
 

@@ -27,6 +27,7 @@ from latentlab.report.comparison import compare, differing_fields
 from latentlab.report.figures import distance_histogram, training_charts
 from latentlab.report.formatting import flatten, interval, listing, number
 from latentlab.report.orderings import ordering_checks
+from latentlab.report.page import _facts
 from latentlab.report.pictures import picture, strip, tile
 from latentlab.report.published import ORDERINGS, RELEASED_NETWORK, TABLE_4
 from latentlab.report.rows import Scale, attribute_rows, main_rows, protocol_warnings
@@ -318,6 +319,12 @@ def test_headline_claims_what_the_intervals_allow(runs: list[ReportRun], w: floa
     results = [ppl("ppl_zfull", 400.0), ppl("ppl_wfull", w)]
     assert compare(results[1], results[0]).verdict == verdict
     assert words in headline(with_results(runs[0], *results))
+
+
+def test_unknown_training_images_leave_no_gap(runs: list[ReportRun]) -> None:
+    foreign = dataclasses.replace(runs[0], config={"generator": {"origin": "ffhq.pkl"}})
+    assert _facts([foreign, runs[0]])["Training images"] == runs[0].dataset
+    assert "Training images" not in _facts([foreign])
 
 
 def test_headline_without_mapping_judges_only_z(runs: list[ReportRun]) -> None:

@@ -288,7 +288,7 @@ def test_unknown_formats_and_missing_browsers_are_told(tmp_path: Path, monkeypat
 def test_the_command_takes_several_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "run", results=style_results()[:1], stats=False)
-    monkeypatch.setattr("latentlab.previews.refresh_previews", lambda folder: None)
+    monkeypatch.setattr("latentlab.previews.refresh_previews", lambda folder, **how: None)
     ended = CliRunner().invoke(app, ["report", str(run), "--format", "tex, md", "--out", "out"])
     assert ended.exit_code == 0, ended.output
     assert [Path(line).name for line in ended.output.split()] == ["report.tex", "report.md"]

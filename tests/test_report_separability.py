@@ -8,6 +8,8 @@ import pytest
 
 from latentlab.metrics.separability import separability_results
 from latentlab.report import read_run, render_report
+from latentlab.report.comparison import compare
+from latentlab.report.sentences import headline
 from latentlab.report.separability import sample_curve, worth
 from latentlab.results import append_results
 from latentlab.store import LatentStore
@@ -45,6 +47,20 @@ def test_everything_that_was_measured_is_said(folder):
     page = (folder / "report" / "index.html").read_text()
     assert "W is the more entangled" in page
     assert "Separability by the number of samples" in page
+
+
+def test_too_few_samples_per_dimension_settle_nothing(folder):
+    with h5py.File(folder / "run.h5", "r+") as file:
+        for field in ("z", "w", "logits"):
+            few = file[field][:40]
+            del file[field]
+            file[field] = few
+    run = measured(folder)
+    assert worth(run)[0].endswith("too few samples per dimension for a verdict.")
+    assert compare(run.shown["ls_w"], run.shown["ls_z"]).verdict == "open"
+    said = headline(run)
+    assert "it is open in which space its attributes separate better" in said
+    assert said.endswith("; too few samples per dimension for a verdict.")
 
 
 def test_what_was_not_measured_is_not_said(folder):

@@ -31,8 +31,12 @@ def open_network(spec: str | None, device: "torch.device") -> tuple["GeneratorLi
 
         own, name = load_user_generator(spec, device=device)
         return own, name, user_folder(spec)
-    from latentlab.interop.official_networks import check_unconditional, is_network_file, load_generator_file
+    from latentlab.interop.official_networks import SUFFIXES, check_unconditional, is_network_file, load_generator_file
 
+    if Path(spec).suffix.lower() in SUFFIXES and not Path(spec).exists():
+        raise UnknownNetworkError(f"unknown network {spec!r}: there is no such file.")
+    if Path(spec).is_file() and not is_network_file(spec):
+        raise UnknownNetworkError(f"unknown network {spec!r}: files that hold one end with {', '.join(SUFFIXES)}.")
     if is_network_file(spec):
         say(f"reading {spec} as data")
         foreign, name = load_generator_file(spec)

@@ -70,8 +70,8 @@ def ppl(
     network: Annotated[
         str | None,
         typer.Option(
-            help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out.",
+            help="A run folder, a snapshot, a name under runs/, an official file, or your own "
+            "package.module:factory; the newest run if left out.",
             autocompletion=completion.networks,
         ),
     ] = None,

@@ -65,24 +65,25 @@ def report(
 
 def _refreshed(run: str) -> Path:
     """The folder that a run or a user's generator is reported from, its previews those of the network as it is now."""
+    from latentlab.cli.display import say
+    from latentlab.cli.options import torch_device
     from latentlab.interop.factories import names_factory
     from latentlab.interop.official_networks import is_network_file
-    from latentlab.previews import previews_show, refresh_previews, save_previews
+    from latentlab.previews import drawing, previews_show, refresh_previews, save_previews
 
-    bundled = bundled_network(run)
+    device, bundled = torch_device("auto"), bundled_network(run)
     if not names_factory(run) and not is_network_file(run) and bundled is None:
-        refresh_previews(Path(run))
+        refresh_previews(Path(run), device=device, say=say)
         return Path(run)
     from latentlab.cli.networks import open_network
-    from latentlab.cli.options import torch_device
     from latentlab.interop.generators import save_bundled_description, save_description
 
-    device = torch_device("auto")
     generator, name, folder = open_network(run, device)
     if bundled is not None:
         save_bundled_description(folder, generator, name)
     else:
-        save_description(folder, generator, name, origin=run if is_network_file(run) else None)
+        save_description(folder, generator, name, origin=Path(run).name if is_network_file(run) else None)
     if not previews_show(folder / "previews.npz", name.sha256):
+        say(drawing(name.name))
         save_previews(folder / "previews.npz", generator, sha256=name.sha256, device=device)
     return folder

@@ -17,8 +17,8 @@ def sample(
     network: Annotated[
         str | None,
         typer.Option(
-            help="A run folder, a snapshot, a name under runs/, or your own package.module:factory; the newest run if "
-            "left out.",
+            help="A run folder, a snapshot, a name under runs/, an official file, or your own "
+            "package.module:factory; the newest run if left out.",
             autocompletion=completion.networks,
         ),
     ] = None,
@@ -32,7 +32,10 @@ def sample(
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Rows; the paper takes 200,000.", min=1)] = 20_000,
     out: Annotated[
-        Path | None, typer.Option(help="The store; run.h5 in the run folder, or in runs/package.module-factory/.")
+        Path | None,
+        typer.Option(
+            help="The store; run.h5 in the run folder, or in runs/package.module-factory/ (ffhq.pkl: runs/ffhq-pkl/)."
+        ),
     ] = None,
     noise: Annotated[Noise, typer.Option(help="random, as in every published measurement; const; none.")] = "random",
     truncation: Annotated[float, typer.Option(help="Truncation psi; 1 for none, as in every measurement.")] = 1.0,
@@ -83,8 +86,7 @@ def sample(
             say(f"network {name.name}, classifiers {labeller.name if labeller else 'none'}")
             if not has_mapping(generator):
                 say("this generator has no mapping network: its W is Z")
-            if is_complete(path):
-                say(f"{path} is complete already")
+        was_complete = is_complete(path)
         with progress_bar("Sampling", "rows", shown=crew.leads) as progress:
             sample_store(
                 generator,
@@ -107,6 +109,8 @@ def sample(
                 progress=progress,
             )
         if crew.leads:
+            if was_complete:  # and of these settings: others were refused
+                say(f"{path} was complete already")
             rows = shard_rows(num_samples, part)
             which = "" if shard is None else f", {rows.start:,} to {rows.stop - 1:,} of {num_samples:,}"
             print(f"{path}: {rows.stop - rows.start:,} samples of {name.name}{which}")

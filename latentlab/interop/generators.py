@@ -239,6 +239,9 @@ def save_bundled_description(folder: Path, generator: GeneratorLike, network: Ne
 def _architecture(generator: GeneratorLike) -> dict[str, Any]:
     """The settings by which reports order generators of StyleGAN's kind, where these have them."""
     config = getattr(generator, "config", None)
+    mapping = getattr(config, "mapping_kwargs", None)  # of StyleGAN2 and 3
+    if mapping is not None and hasattr(mapping, "num_layers"):
+        return {"mapping_layers": mapping.num_layers}
     return {name: getattr(config, name) for name in ("mapping_layers", "use_styles") if hasattr(config, name)}
 
 

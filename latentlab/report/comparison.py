@@ -39,6 +39,8 @@ def compare(a: MetricResult | None, b: MetricResult | None) -> Comparison:
     ratio = _ratio(a.value, b.value)
     if None in (*a.ci95, *b.ci95):
         return Comparison("open", ratio, "no 95 % interval")
+    if not (_trusted(a) and _trusted(b)):
+        return Comparison("open", ratio, "too few samples per dimension for a verdict")
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
     if a_high < b_low:
         return Comparison("lower", ratio, "95 % intervals do not overlap")
@@ -71,6 +73,12 @@ def attribute_counts(result: MetricResult) -> tuple[int, int] | None:
     """How many attributes or factors a score runs over, and how many there were; None for other metrics."""
     scored = _scored(result)
     return None if scored is None else (sum(bool(row.get("valid")) for row in scored), len(scored))
+
+
+def _trusted(result: MetricResult) -> bool:
+    """Whether the interval of a separability counts how hyperplanes vary, as far as the measurement says so."""
+    ratio = result.details.get("ratio_z_over_w")
+    return not isinstance(ratio, dict) or ratio.get("trusted") is not False
 
 
 def _scored(result: MetricResult) -> list[dict[str, Any]] | None:

@@ -147,7 +147,7 @@ def _facts(runs: Sequence[ReportRun]) -> dict[str, str]:
         "Made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "LatentLab": _own_version(),
         "Generators": ", ".join(run.name for run in runs),
-        "Training images": "; ".join(dict.fromkeys(run.dataset for run in runs)),
+        "Training images": "; ".join(dict.fromkeys(run.dataset for run in runs if run.dataset)),
         "Images seen": "; ".join(f"{run.name}: {formatting.count(run.images_seen)}" for run in runs if run.images_seen),
         "Distance between images": "; ".join(dict.fromkeys(filter(None, map(sentences.distance, results)))),
         "Seeds": ", ".join(map(str, seeds)),

@@ -53,7 +53,7 @@ class MappingConfig(Settings):
     embed_features: int | None = Field(None, ge=1, le=65536)  # of labels; None for w_dim
     layer_features: int | None = Field(None, ge=1, le=65536)  # between layers; None for w_dim
     activation: Activation = "lrelu"
-    lr_multiplier: float = Field(0.01, gt=0)
+    lr_multiplier: float = Field(0.01, gt=0, allow_inf_nan=False)
     w_avg_beta: float | None = Field(0.995, ge=0, le=1)
 
 

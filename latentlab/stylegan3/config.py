@@ -17,13 +17,15 @@ _FIXED = {
     "lrelu_upsampling": 2,
 }
 """Official settings that have one value here, their default."""
+MOST_MARGIN = 1000
+"""Pixels beyond the image that a file may ask for; official networks have 10. No tensor's shape tells."""
 
 
 class MappingConfig(Settings):
     """The mapping network Z -> W: its layers, and of training how fast they learn and how slowly w_avg follows."""
 
     num_layers: int = Field(2, ge=1, le=MOST_LAYERS)
-    lr_multiplier: float = Field(0.01, gt=0)
+    lr_multiplier: float = Field(0.01, gt=0, allow_inf_nan=False)
     w_avg_beta: float | None = Field(0.998, ge=0, le=1)
 
 
@@ -38,8 +40,8 @@ class GeneratorConfig(ConditionalConfig):
     channel_max: int = Field(512, ge=1, le=65536)
     num_layers: int = Field(14, ge=1, le=MOST_LAYERS)  # before ToRGB
     num_critical: int = Field(2, ge=0)  # of them, at the end, with the highest cutoff that the resolution allows
-    margin_size: int = Field(10, ge=0)  # what feature maps show beyond the image, in pixels of each
-    output_scale: float = 0.25
+    margin_size: int = Field(10, ge=0, le=MOST_MARGIN)  # what feature maps show beyond the image, in pixels of each
+    output_scale: float = Field(0.25, allow_inf_nan=False)
     conv_kernel: int = Field(3, ge=1, le=15)
     use_radial_filters: bool = False  # for downsampling, where the cutoff leaves room
     conv_clamp: Clamp | None = 256  # activations are clamped to +- this

@@ -1,11 +1,10 @@
 """Low-pass filters of the alias-free generator (Karras et al. 2021, appendix C), designed in float64.
 
 Frequencies are in cycles per image width, rates in samples per image width. Every filter is symmetric and sums to 1.
+`scipy.signal` takes a second to import, and networks of other kinds do without it.
 """
 
 import numpy as np
-from scipy.signal import firwin, kaiser_atten, kaiser_beta
-from scipy.signal.windows import kaiser
 from scipy.special import j1
 
 
@@ -18,6 +17,8 @@ def separable_filter(taps: int, *, cutoff: float, width: float, rate: float) -> 
         width: Of the band in which it falls, around the cutoff.
         rate: Of the samples that it meets.
     """
+    from scipy.signal import firwin
+
     filtering: np.ndarray = firwin(taps, cutoff, width=width, fs=rate)
     return filtering
 
@@ -27,6 +28,9 @@ def radial_filter(taps: int, *, cutoff: float, width: float, rate: float) -> np.
 
     `taps` is even, so that no tap lies in the middle.
     """
+    from scipy.signal import kaiser_atten, kaiser_beta
+    from scipy.signal.windows import kaiser
+
     places = (np.arange(taps) - (taps - 1) / 2) / rate
     radius = np.hypot(places[:, None], places)
     window = kaiser(taps, kaiser_beta(kaiser_atten(taps, width / (rate / 2))))

@@ -164,9 +164,14 @@ def _resolved(value: Any) -> Any:
     """NumPy's numbers and small arrays as Python's."""
     if isinstance(value, PendingArray):
         value = value.value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size <= _LISTED):
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and _is_small(value)):
         return value.tolist()
     return value
+
+
+def _is_small(array: np.ndarray) -> bool:
+    """Whether an array makes few lists; one of [2^40, 0] has no elements and makes 2^40 empty ones."""
+    return math.prod(max(size, 1) for size in array.shape) <= _LISTED
 
 
 def _form(value: Any) -> str:

@@ -15,7 +15,7 @@ _PACKED = {
 }
 _TORCH = (
     "is a checkpoint of torch.save ({}), not an official network file: those are pickles (.pkl) of whole networks. "
-    "`latentlab networks convert` reads those of some implementations of StyleGAN and StyleGAN2."
+    "`latentlab networks convert` and `--network` read those of Rosinality's StyleGAN and StyleGAN2."
 )
 
 
