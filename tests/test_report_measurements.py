@@ -86,6 +86,14 @@ def test_the_nearest_to_the_papers_protocol_is_shown(run: ReportRun, setting: di
     ] + ["distance.sha256: 1"] * ("distance" in setting)
 
 
+def test_a_trial_of_few_pairs_displaces_no_measurement(run: ReportRun) -> None:
+    measured = changed(ppl("ppl_zend", 200.0), **PUBLISHED | {"crop": "none"})
+    trial = changed(ppl("ppl_zend", 300.0, num_samples=999), **PUBLISHED)
+    assert with_results(run, measured, trial).shown["ppl_zend"] is measured
+    enough = changed(ppl("ppl_zend", 300.0, num_samples=1000), **PUBLISHED)
+    assert with_results(run, measured, enough).shown["ppl_zend"] is enough
+
+
 def test_a_network_trained_on_is_shown_before_any_other(run: ReportRun) -> None:
     before = ppl("ppl_wend", 200.0)
     after = ppl("ppl_wend", 300.0, num_samples=1000, network=NetworkName(name="later", sha256="cd" * 32))

@@ -113,6 +113,9 @@ def _material(report: "Report") -> Iterator[Sequence[str]]:
         yield one["path"], "classifiers", one["reason"] or f"{one['attributes']} attributes"
     for one in report.facts("data").get("found", []):
         yield one["path"], "images", f"{one['num_images']:,} of {one['resolution']} x {one['resolution']}"
+    for question, kind in (("networks", "network"), ("classifiers", "classifiers")):
+        for name in report.facts("bundled").get(question, []):
+            yield name, f"{kind}, bundled", ""
     if not any(report.facts(question).get("found") for question in ("networks", "classifiers", "data")):
         yield "no networks, classifiers or prepared images", "", ""
 

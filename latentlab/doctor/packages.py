@@ -16,6 +16,7 @@ REQUIREMENTS = (
     Requirement("safetensors", "safetensors", "networks and classifiers on disk"),
     Requirement("torch-fidelity", "torch_fidelity", "fid with Inception", "fid", needs=("torch", "torchvision")),
     Requirement("onnxruntime", "onnxruntime", "labellers that are ONNX files", "onnx", needs=("numpy",)),
+    Requirement("ray", "ray", "study --executor ray", "cluster"),
     Requirement("tensorboard", "tensorboard", "curves of a training in TensorBoard", "tensorboard"),
 )
 

@@ -186,6 +186,13 @@ def classifiers() -> dict[str, Any]:
     return {"found": found}
 
 
+def bundled() -> dict[str, Any]:
+    """Names of the networks and classifiers that come with LatentLab."""
+    from latentlab.zoo import classifier_names, network_names
+
+    return {"networks": network_names(), "classifiers": classifier_names()}
+
+
 def data() -> dict[str, Any]:
     """Prepared images in this folder and in data/, as far as their first attributes tell."""
     import h5py
@@ -224,6 +231,7 @@ QUESTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "weights": weights,
     "cache folder": the_cache_folder,
     "faces": faces,
+    "bundled": bundled,
     "networks": networks,
     "classifiers": classifiers,
     "data": data,

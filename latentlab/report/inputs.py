@@ -19,6 +19,9 @@ from latentlab.results import MetricResult, is_image_distance, read_results
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
 
+FEWEST_PAIRS = 1000
+"""Of fewer, fewer than ten are dropped on each side as outliers: a trial, which displaces no measurement."""
+
 PAIRS = "pairs.h5"
 """Where a run folder has the pairs of its path lengths (`latentlab ppl --keep RUN/pairs.h5`)."""
 
@@ -121,12 +124,12 @@ class ReportRun:
 def shown(results: Sequence[MetricResult]) -> dict[str, MetricResult]:
     """The result of each metric that tables show: of the network measured last, the nearest to the paper.
 
-    Of path lengths, the one that departs from the paper's protocol in the fewest settings, of those the one of most
-    pairs, of those the newest; of distances to real images, the one to the most, of those the newest; of other
+    Of path lengths, those of `FEWEST_PAIRS` and more come first; of those, the one that departs from the paper's
+    protocol in the fewest settings, of those the one of most pairs, of those the newest; of distances to real images, the one to the most, of those the newest; of other
     metrics, the newest.
     """
     recency = {result.network.sha256: number for number, result in enumerate(results)}
-    chosen: dict[str, tuple[tuple[int, int, int], MetricResult]] = {}
+    chosen: dict[str, tuple[tuple[int, ...], MetricResult]] = {}
     for result in results:
         rank = (recency[result.network.sha256], *_merit(result))
         if result.metric not in chosen or rank >= chosen[result.metric][0]:
@@ -134,11 +137,11 @@ def shown(results: Sequence[MetricResult]) -> dict[str, MetricResult]:
     return {metric: result for metric, (_, result) in chosen.items()}
 
 
-def _merit(result: MetricResult) -> tuple[int, int]:
+def _merit(result: MetricResult) -> tuple[int, int, int]:
     """What is shown first of several measurements of one network: the larger one."""
     if result.metric.startswith("ppl"):
-        return -_departures(result), result.num_samples
-    return 0, (num_real(result) or 0) if is_image_distance(result.metric) else 0
+        return int(result.num_samples >= FEWEST_PAIRS), -_departures(result), result.num_samples
+    return 0, 0, (num_real(result) or 0) if is_image_distance(result.metric) else 0
 
 
 def num_real(result: MetricResult) -> int | None:
