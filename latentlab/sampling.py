@@ -112,7 +112,7 @@ def sample(
     sampler = Sampler(generator, labeller, features, settings, torch.device(device))
     if team.leads:
         with writer_lock(out):
-            _create_or_check(out, settings, sampler.widths())
+            _create_or_check(out, settings, sampler.widths(), generator.img_resolution)
             team.wait()
             _fill(out, sampler, batch_size, team=team, progress=progress)
     else:
@@ -317,12 +317,19 @@ def _check_finite(arrays: Mapping[str, np.ndarray], first: int) -> None:
             )
 
 
-def _create_or_check(out: Path, settings: StoreSettings, widths: Mapping[str, int | tuple[int, ...]]) -> None:
+def chunk_rows(resolution: int) -> int:
+    """Rows that are written together, which is what a kill costs: fewer where images are large and slow to make."""
+    return max(CHUNK_ROWS // 8, min(CHUNK_ROWS, CHUNK_ROWS * 128 // resolution))
+
+
+def _create_or_check(
+    out: Path, settings: StoreSettings, widths: Mapping[str, int | tuple[int, ...]], resolution: int
+) -> None:
     """Leave a store of exactly these settings at `out`, or raise."""
     if out.is_dir():
         raise OutputExistsError(f"{out} is a folder: name a file in it, such as {out / 'run.h5'}.")
     if not out.exists():
-        create_store(out, settings, widths)
+        create_store(out, settings, widths, chunk_rows=chunk_rows(resolution))
         return
     try:
         found, done, complete = peek(out)

@@ -340,3 +340,12 @@ def test_three_processes_write_the_file_of_one(tmp_path):
         finish(start(script, tmp_path / f"{processes}.h5", processes=processes))
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
     assert peek(tmp_path / "3.h5")[1:] == (1100, True)
+
+
+@pytest.mark.parametrize(("resolution", "rows"), [(8, 256), (128, 256), (256, 128), (1024, 32)])
+def test_a_kill_costs_fewer_rows_where_images_are_large(tmp_path, resolution, rows):
+    generator = FakeGenerator()
+    generator.img_resolution = resolution
+    out = sample(generator, tmp_path / "run.h5", network=NETWORK, labeller=None, num_samples=300)
+    with LatentStore.open(out) as store:
+        assert store.chunk_rows == rows
