@@ -125,8 +125,8 @@ def shown(results: Sequence[MetricResult]) -> dict[str, MetricResult]:
     """The result of each metric that tables show: of the network measured last, the nearest to the paper.
 
     Of path lengths, those of `FEWEST_PAIRS` and more come first; of those, the one that departs from the paper's
-    protocol in the fewest settings, of those the one of most pairs, of those the newest; of distances to real images, the one to the most, of those the newest; of other
-    metrics, the newest.
+    protocol in the fewest settings, of those the one of most pairs, of those the newest; of distances to real images,
+    the one to the most, of those the newest; of other metrics, the newest.
     """
     recency = {result.network.sha256: number for number, result in enumerate(results)}
     chosen: dict[str, tuple[tuple[int, ...], MetricResult]] = {}
