@@ -1,8 +1,9 @@
 """`latentlab study`: the paper's tables, from trainings to a report."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -88,9 +89,11 @@ def study(
     from latentlab.cli.display import progress_bar, say
     from latentlab.report import check_formats
     from latentlab.study import Study, make_recipe, read_recipe
+    from latentlab.study.folder import StudyFolder
 
     if address is not None and executor != "ray":
         raise UsageError(f"--address {address}: it is that of a Ray cluster; add --executor ray.")
+    given = {} if recipe is None else read_recipe(recipe)
     asked = [part.strip() for part in formats.split(",")]
     check_formats(asked)
     chosen = torch_device(device)
@@ -98,36 +101,40 @@ def study(
         import torch
 
         chosen = torch.device("cuda")
-    wanted = make_recipe(
-        [] if table is None or "all" in table else table,
-        given=None if recipe is None else read_recipe(recipe),
-        preset=preset,
-        seeds=seeds,
-        settings={
-            "data": {"source": data, "resolution": resolution, "num_images": num_images},
-            "training": {"kimg": kimg},
-            "classifiers": {"path": classifiers},
-            "measuring": {
-                "distance": distance,
-                "features": features,
-                "weights": None if weights_dir is None else str(weights_dir),
-            },
+    place = out or Path("study") / (preset or (str(given.get("preset", "quick"))))
+    earlier = StudyFolder(place).read()
+    settings: dict[str, dict[str, Any]] = {
+        "data": {"source": data, "resolution": resolution, "num_images": num_images},
+        "training": {"kimg": kimg},
+        "classifiers": {"path": classifiers},
+        "measuring": {
+            "distance": distance,
+            "features": features,
+            "weights": None if weights_dir is None else str(weights_dir),
         },
-        threads=threads or _threads(),
-        processes=processes,
-    )
-    work = Study(out or Path("study") / wanted.preset, wanted, device=chosen)
-    if dry_run:
+    }
+    said = [value for section in settings.values() for value in section.values()]
+    if earlier and all(value is None for value in (table, preset, seeds, recipe, threads, processes, *said)):
+        wanted = earlier  # nothing is asked for but that it go on
+    else:
+        wanted = make_recipe(
+            [] if table is None or "all" in table else table,
+            given=given,
+            preset=preset,
+            seeds=seeds,
+            settings=settings,
+            threads=threads or (earlier.threads if earlier else _threads()),  # of the machine that it began on
+            processes=processes,
+        )
+    work = Study(place, wanted, device=chosen)
+    with nullcontext() if dry_run else work.alone():
+        work.fit()
         with progress_bar("Trying what is to be done", "trials") as progress:
-            estimates = work.estimate(progress)
-        _print_plan(work.plan(estimates), estimates)
-        return
-    with work.alone():
-        work.begin()
-        with progress_bar("Trying what is to be done", "trials") as progress:
-            estimates = work.estimate(progress)
-        plan = work.plan(estimates)
+            estimates, plan = work.plan(progress)  # missing weights end it here, before anything is begun
         _print_plan(plan, estimates)
+        if dry_run:
+            return
+        work.begin()
         failures = _run(work, plan, _executor(executor, address, chosen))
         _finish(work, failures, asked)
         say(f"study in {work.folder.root}")
@@ -166,12 +173,16 @@ def _print_plan(plan: "Sequence[Planned]", estimates: "Estimates") -> None:
         rows.append([name, *(each.get(kind, "") for kind in kinds), f"{done} of {len(members)}", duration(left)])
     heads = [TITLES[kind][0].split()[-1 if kind == "classifiers" else 0].lower() for kind in kinds]
     print_table(["generator", *heads, "jobs done", "time left"], rows)
+    if all(planned.finished for planned in plan):
+        print("Everything is done.")
+        return
     total = sum(planned.seconds for planned in plan if not planned.finished)
-    flops = sum(estimates.trainings[p.job.variant.name].flops for p in plan if p.job.variant and p.job.kind == "train")
+    trained = [one.job.variant.name for one in plan if one.job.variant and one.job.kind == "train" and not one.finished]
+    flops = sum(estimates.trainings[name].flops for name in trained)
     guess = ", of which some is reckoned from its arithmetic alone" if estimates.extrapolated else ""
     print(
-        f"{duration(total)} of work are left, by trials of {estimates.took:.0f} s on this machine{guess}. "
-        f"All trainings together are {flops:.2g} floating-point operations."
+        f"{duration(total)} of work is left, by trials of {estimates.took:.0f} s on this machine{guess}."
+        + (f" The trainings among it are {flops:.2g} floating-point operations." if flops else "")
     )
 
 

@@ -90,18 +90,28 @@ class Study:
         with only_writer(self.folder.lock, taken):
             yield
 
+    def fit(self) -> None:
+        """Find whether the folder is free, or holds a study to which the recipe can be added; writes nothing."""
+        self.recipe = self.folder.fitted(self.recipe)
+
     def begin(self) -> None:
-        """Write study.json, or find that what is there fits."""
+        """Write study.json."""
         self.recipe = self.folder.begin(self.recipe)
 
-    def plan(self, estimates: Estimates) -> list[Planned]:
-        """All jobs, with what is there of each; reads everything that was written."""
-        checker = Checker(self.folder, self.recipe)
-        return [Planned(job, checker.look(job), estimates.seconds(job)) for job in jobs_of(self.recipe)]
+    def plan(self, progress: Progress = silent) -> tuple[Estimates, list[Planned]]:
+        """All jobs, with what is there of each and how long those that are left take here.
 
-    def estimate(self, progress: Progress = silent) -> Estimates:
-        """How long jobs take here."""
-        return estimate(self.recipe, jobs_of(self.recipe), device=self.device, progress=progress)
+        Reads everything that was written, and tries each kind of work that is left for a moment.
+
+        Raises:
+            WeightsError: Pretrained weights that the study needs are missing.
+            UsageError: A generator cannot be trained as the recipe says.
+        """
+        checker, jobs = Checker(self.folder, self.recipe), jobs_of(self.recipe)
+        findings = {job.name: checker.look(job) for job in jobs}
+        left = [job for job in jobs if findings[job.name].state != "finished"]
+        estimates = estimate(self.recipe, left, device=self.device, progress=progress)
+        return estimates, [Planned(job, findings[job.name], estimates.seconds(job)) for job in jobs]
 
     def run(self, executor: Executor, plan: list[Planned], display: Display) -> Iterator[Outcome]:
         """Do what is not finished; yields how each job ended."""

@@ -51,7 +51,9 @@ class Estimates:
         return any(training.extrapolated for training in self.trainings.values())
 
     def seconds(self, job: Job) -> float:
-        """What a job will take from its beginning."""
+        """What a job will take from its beginning; 0 for one whose kind of work was not tried."""
+        if job.variant is not None and job.variant.name not in self.trainings:
+            return 0.0
         if job.variant is None:
             return self.classifiers
         if job.kind == "train":
@@ -82,6 +84,8 @@ def estimate(recipe: Recipe, jobs: Iterable[Job], *, device: torch.device, progr
     """
     started, found = time.perf_counter(), Estimates(recipe)
     jobs = list(jobs)
+    if not jobs:
+        return found
     variants = {job.variant.name: job.variant for job in jobs if job.variant is not None}
     torch.set_num_threads(recipe.threads)
     labeller = _labeller(recipe, device)

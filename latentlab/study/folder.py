@@ -160,6 +160,17 @@ class StudyFolder:
         """Make the folder this study's, or add tables and seeds to the study that is there; returns all of it.
 
         Raises:
+            OutputExistsError, UsageError, DataError: as `fitted`.
+        """
+        recipe = self.fitted(recipe)
+        with atomic_file(self.root / NAME) as temporary:
+            temporary.write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        return recipe
+
+    def fitted(self, recipe: Recipe) -> Recipe:
+        """The study that is there with what a recipe adds to it, or the recipe where there is none; writes nothing.
+
+        Raises:
             OutputExistsError: The folder holds something that is no study.
             UsageError: It holds a study with other settings; the first is named.
         """
@@ -179,8 +190,6 @@ class StudyFolder:
                     "generators and seeds can be added), or name another --out."
                 )
             recipe = joined(earlier, recipe)
-        with atomic_file(self.root / NAME) as temporary:
-            temporary.write_text(json.dumps(recipe.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
         return recipe
 
     def _entries(self) -> Sequence[Path]:

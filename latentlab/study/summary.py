@@ -150,11 +150,11 @@ class Summaries:
             for row in table.rows
         ]
         missing = [
-            f"{row.label or row.generator}, {measure}: {len(self.recipe.seeds) - len(line.cells[measure].numbers)} of "
+            f"{row.label or row.generator}{f' in {row.space.upper()}' if row.space else ''}, {measure}: {count} of "
             f"{len(self.recipe.seeds)} seeds"
-            for row, line in zip(table.rows, lines, strict=True)
+            for row in table.rows
             for measure in table.measures
-            if len(line.cells[measure].numbers) < len(self.recipe.seeds)
+            if (count := self._missing((row.generator, row.space), measure))
         ]
         statements = [
             statement
@@ -176,6 +176,10 @@ class Summaries:
             except LatentLabError:  # a damaged file of results: the job that writes it says so
                 self._found[key] = None
         return self._found[key]
+
+    def _missing(self, place: Place, measure: Measure) -> int:
+        """In how many seeds something is not measured."""
+        return sum(self._result(place, measure, seed) is None for seed in self.recipe.seeds)
 
     def _cell(self, place: Place, measure: Measure, attributes: frozenset[str]) -> Cell:
         numbers = {}

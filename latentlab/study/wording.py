@@ -85,7 +85,12 @@ def notes(summary: Summary, seeds: int) -> Iterator[str]:
             "One training each: intervals are those of the measurements and do not say how other trainings would come "
             "out; --seeds 3 does."
         )
-    if "separability" in summary.table.measures and summary.num_attributes:
+    if "separability" in summary.table.measures and summary.num_attributes and not summary.attributes:
+        yield (
+            "No attribute can be scored in every row and seed of this table, so separability cannot be compared: that of "
+            "each run is in its results."
+        )
+    elif "separability" in summary.table.measures and summary.num_attributes:
         yield (
             f"Separability is over the {len(summary.attributes)} of {summary.num_attributes} attributes that can be "
             "scored in every row and seed of this table."
