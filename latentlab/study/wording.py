@@ -87,8 +87,8 @@ def notes(summary: Summary, seeds: int) -> Iterator[str]:
         )
     if "separability" in summary.table.measures and summary.num_attributes and not summary.attributes:
         yield (
-            "No attribute can be scored in every row and seed of this table, so separability cannot be compared: that of "
-            "each run is in its results."
+            "No attribute can be scored in every row and seed of this table, so separability cannot be compared: "
+            "that of each run is in its results."
         )
     elif "separability" in summary.table.measures and summary.num_attributes:
         yield (
