@@ -246,6 +246,7 @@ def test_the_newest_classifiers_are_found(saved: Path, monkeypatch: pytest.Monke
     assert newest_classifiers() == newer
     assert read_card(newer) == {"name": "newer"}
     monkeypatch.setattr(network_module, "ROOT", Path("elsewhere"))
+    monkeypatch.setattr("latentlab.zoo.CLASSIFIERS", Path("none"))
     with pytest.raises(UnknownNetworkError, match="elsewhere/ holds no classifiers yet"):
         newest_classifiers()
     (newer / "card.json").write_text("{")

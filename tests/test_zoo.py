@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from attribute_classifiers.network import (
     AttributeClassifiers,
     find_classifiers,
     initialise,
+    load_classifiers,
     newest_classifiers,
     save_classifiers,
 )
@@ -19,7 +21,10 @@ from latentlab import zoo
 from latentlab.checkpoint import load_generator, save_generator
 from latentlab.cli import app
 from latentlab.cli.completion import classifiers, networks
+from latentlab.data.faces import render_faces
 from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.images import to_float
+from latentlab.latents import sample_z
 from latentlab.networks import DiscriminatorConfig, Generator
 from latentlab.results import read_results
 from latentlab.study import bundling
@@ -134,3 +139,37 @@ def test_they_are_listed_and_completed(zoo_of):
     assert [json.loads(line)["name"] for line in lines] == ["faces32-traditional-0", "faces32-style-8"]
     assert networks("faces32-s") == ["faces32-style-8"]
     assert classifiers("fa") == ["faces32"]
+
+
+# ------------------------------------------------------------------------------------------- what really is bundled
+
+PAPERS = {
+    "faces32-traditional-0", "faces32-traditional-8", "faces32-style-0", "faces32-style-1", "faces32-style-2",
+    "faces32-style-8",
+}  # fmt: skip
+
+
+def test_the_papers_table_4_is_bundled_in_10_mib_each_trained_with_300_000_images():
+    found = zoo.bundled()
+    assert {one.name for one in found} == PAPERS
+    assert all(one.num_images >= 300_000 for one in found)
+    records = [{**one.config["trainer"], "mixing_prob": 0} for one in found]
+    assert all(record == records[0] for record in records)
+    assert len({one.config["dataset"]["fingerprint"] for one in found}) == 1
+    assert sum(path.stat().st_size for path in zoo.ROOT.rglob("*") if path.suffix != ".pyc") < 10 * 2**20
+
+
+@pytest.mark.parametrize("name", sorted(PAPERS))
+def test_bundled_weights_are_whole_and_make_faces_that_differ(name):
+    generator, network = load_generator(name)
+    assert network.name == name
+    images = generator.synthesis(generator.mapping(sample_z(0, slice(0, 8), generator.z_dim)), noise_mode="const")
+    assert images.shape == (8, 3, 32, 32)
+    assert images.std(0).mean() > 0.1
+
+
+def test_bundled_classifiers_see_what_the_faces_have():
+    labeller = load_classifiers(find_classifiers("faces32"))
+    drawn = render_faces(12345, np.arange(200), 32)
+    right = ((labeller(to_float(drawn.images)) > 0).numpy() == (drawn.labels > 0)).mean()
+    assert right > 0.95
