@@ -18,7 +18,7 @@ from latentlab.report.sections import Measured, Section, SectionFigure, SectionT
 from latentlab.study.folder import run_name
 from latentlab.study.recipe import Recipe
 from latentlab.study.summary import Cell, Statement, Summary
-from latentlab.study.tables import Measure
+from latentlab.study.tables import MEASURES, Measure
 from latentlab.study.wording import agrees, notes, substitutes, titles
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def section(summary: Summary, recipe: Recipe) -> Section:
 
 
 _INTRODUCTION = (
-    "Lower is better in every column. The columns `paper` are the published numbers of FFHQ at 1024x1024 "
+    "Lower is better in every column. The columns `Paper:` are the published numbers of FFHQ at 1024x1024 "
     "[@karras2019style], of other networks and with more samples: their order can be compared, their size cannot."
 )
 _LEGEND = (
@@ -109,9 +109,8 @@ def _numbers(summary: Summary, title: dict[Measure, str]) -> pd.DataFrame:
         row: dict[str, object] = {"generator": line.row.label or line.row.generator}
         if line.row.space is not None:
             row["space"] = line.row.space.upper()
-        for measure, cell in line.cells.items():
-            row[title[measure]] = _measured(cell)
-            row[f"{title[measure]}, paper"] = cell.paper
+        row |= {title[measure]: _measured(cell) for measure, cell in line.cells.items()}
+        row |= {f"Paper: {MEASURES[measure]}": cell.paper for measure, cell in line.cells.items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -128,7 +127,7 @@ def _orderings(statements: Sequence[Statement], title: dict[Measure, str]) -> pd
             "column": title[one.measure],
             "verdict": one.verdict,
             "ratio": Measured(one.ratio, one.ci95),
-            "p": None if one.p_value is None else float(f"{one.p_value:.2g}"),
+            "p": "–" if one.p_value is None else "< 0.001" if one.p_value < 0.001 else f"{one.p_value:.2g}",
             "lower in": f"{one.held} of {one.seeds}",
             "paper": said[agrees(one)],
             "paper's ratio": None if one.paper is None else round(one.paper[0] / one.paper[1], 3),
