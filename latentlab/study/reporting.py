@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from attribute_classifiers.network import read_card
 from latentlab.errors import DataError, LatentLabError
@@ -127,7 +128,7 @@ def _orderings(statements: Sequence[Statement], title: dict[Measure, str]) -> pd
             "column": title[one.measure],
             "verdict": one.verdict,
             "ratio": Measured(one.ratio, one.ci95),
-            "p": "–" if one.p_value is None else "< 0.001" if one.p_value < 0.001 else f"{one.p_value:.2g}",
+            "p": "–" if one.p_value is None else "<\u00a00.001" if one.p_value < 0.001 else f"{one.p_value:.2g}",
             "lower in": f"{one.held} of {one.seeds}",
             "paper": said[agrees(one)],
             "paper's ratio": None if one.paper is None else round(one.paper[0] / one.paper[1], 3),
@@ -175,7 +176,10 @@ def _draw(statements: Sequence[Statement], axes: Axes) -> None:
 
 
 def _ticks(low: float, high: float) -> Iterator[float]:
-    """1, 2, 5, 10, ... within bounds; powers of ten alone where they are far apart."""
+    """1, 2, 5, 10, ... within bounds; powers of ten alone where they are far apart, round numbers where they are near."""
+    if high / low < 4:
+        yield from (float(f"{tick:.6g}") for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high)
+        return
     steps = (1, 2, 5) if high / low < 200 else (1,)
     for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in steps:
