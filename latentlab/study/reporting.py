@@ -176,7 +176,7 @@ def _draw(statements: Sequence[Statement], axes: Axes) -> None:
 
 
 def _ticks(low: float, high: float) -> Iterator[float]:
-    """1, 2, 5, 10, ... within bounds; powers of ten alone where they are far apart, round numbers where they are near."""
+    """1, 2, 5, 10, ... within bounds; powers of ten alone where these are far apart, finer ones where they are near."""
     if high / low < 4:
         yield from (float(f"{tick:.6g}") for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high)
         return
