@@ -10,6 +10,13 @@ from latentlab.cli import completion
 
 
 @pytest.fixture(autouse=True)
+def nothing_bundled(tmp_path, monkeypatch):
+    """What comes with LatentLab is completed in tests/test_zoo.py."""
+    for name in ("NETWORKS", "CLASSIFIERS"):
+        monkeypatch.setattr(f"latentlab.zoo.{name}", tmp_path / "none")
+
+
+@pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """style-8, style-0, an unfinished folder, a hidden one; a converted network; classifiers quick and paper."""
     for name in ("runs/style-8/snapshots", "runs/style-0/snapshots", "runs/empty", "runs/.style-9.partial/snapshots"):
@@ -27,7 +34,8 @@ def offered(line, shell="bash"):
     words = line.split(" ")
     asked = {"_LATENTLAB_COMPLETE": f"complete_{shell}", "COMP_WORDS": "\n".join(words), "_TYPER_COMPLETE_ARGS": line}
     environment = {**os.environ, **asked, "COMP_CWORD": str(len(words) - 1)}
-    script = "from latentlab.cli import app; app(prog_name='latentlab')"
+    empty = "from pathlib import Path; from latentlab import zoo; zoo.NETWORKS = zoo.CLASSIFIERS = Path('none')"
+    script = f"{empty}; from latentlab.cli import app; app(prog_name='latentlab')"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout.split("\n")[:-1] if shell == "bash" else done.stdout

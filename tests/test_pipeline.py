@@ -155,4 +155,5 @@ def test_damaged_store_is_one_message(inside, tmp_path):
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("latentlab.zoo.NETWORKS", tmp_path / "none")
     assert "latentlab train" in run("ppl", code=2)
