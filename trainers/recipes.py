@@ -25,13 +25,21 @@ def read_recipe(path: Path) -> Fields:
     Raises:
         UsageError: The file cannot be read, or is not TOML.
     """
+    return tuple(_flattened(read_toml(path)))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A recipe file as it is.
+
+    Raises:
+        UsageError: The file cannot be read, or is not TOML.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--recipe {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--recipe {path}: not a TOML file ({error}).") from error
-    return tuple(_flattened(table))
 
 
 def read_assignments(texts: Iterable[str]) -> Fields:

@@ -26,7 +26,7 @@ from trainers.speed import TrainingEstimate, estimate_training
 TRIAL, SVM_ROWS = 8, 500
 FIGURE_IMAGES = 1500
 INCEPTION_SHARE = 4.0
-"""FID's Inception network takes about as long as so many passes of a small generator; only a display hangs on it."""
+"""A guess at what FID's network takes, in passes of the generator; only the display of what is left hangs on it."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Estimates:
 
 
 def estimate(recipe: Recipe, jobs: Iterable[Job], *, device: torch.device, progress: Progress = silent) -> Estimates:
-    """Try what the jobs will do; under half a minute at 32 pixels.
+    """Try what the jobs will do; 5 to 50 s at 32 pixels, by what else the machine does.
 
     Args:
         recipe, jobs: What is to be done.

@@ -1,6 +1,5 @@
 """What a study is: sizes of everything, by preset and by a TOML file, as one frozen record."""
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latentlab.errors import UsageError
-from latentlab.study.tables import OF_A_SPACE, TABLES, VARIANTS, Measure, Table, Variant
+from latentlab.study.tables import TABLES, VARIANTS, Measure, Table, Variant
+from trainers.recipes import read_toml
 
 SETTINGS = ConfigDict(frozen=True, extra="forbid")
 LPIPS, CLASSIFIERS, INCEPTION = "lpips-vgg", "classifiers", "inception"
@@ -138,7 +138,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # Minutes per generator on a laptop, on the embedded faces.
         "quick": {"preset": "quick"},
-        # Hours per generator on a GPU, or a night each on a CPU, at 32x32 pixels.
+        # 3e15 floating-point operations for each generator, at 32x32 pixels; not run yet.
         "small": {
             "preset": "small",
             "training": {"preset": "small"},
@@ -171,12 +171,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be read, is no TOML, or has something else at its top.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--recipe {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--recipe {path}: not a TOML file ({error}).") from error
+    table = read_toml(path)
     allowed = (*SECTIONS, "generator", "table", "preset", "seeds", "threads", "processes")
     for name in table:
         if name not in allowed:
@@ -332,6 +327,3 @@ def joined(before: Recipe, now: Recipe) -> Recipe:
         return (*old, *(one for one in getattr(now, kind) if getattr(one, "name", one) not in names))
 
     return before.model_copy(update={kind: both(kind) for kind in ("tables", "generators", "seeds")})
-
-
-__all__ = ["OF_A_SPACE", "Recipe", "difference", "in_words", "joined", "make_recipe", "read_recipe"]
