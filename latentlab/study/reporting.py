@@ -16,9 +16,11 @@ from latentlab.errors import DataError, LatentLabError
 from latentlab.report import ReportRun, read_run, render_report
 from latentlab.report.charts import FIRST, RULE, TEXT, Chart, W, Z, chart
 from latentlab.report.sections import Measured, Section, SectionFigure, SectionTable
+from latentlab.study.cells import Cell
 from latentlab.study.folder import run_name
+from latentlab.study.orderings import Statement
 from latentlab.study.recipe import Recipe
-from latentlab.study.summary import Cell, Statement, Summary
+from latentlab.study.summary import Summary
 from latentlab.study.tables import MEASURES, Measure
 from latentlab.study.wording import agrees, notes, substitutes, titles
 

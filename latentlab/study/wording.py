@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from latentlab.study.cells import Cell, Interval
+from latentlab.study.orderings import Statement
 from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
-from latentlab.study.summary import Cell, Interval, Statement, Summary
+from latentlab.study.summary import Summary
 from latentlab.study.tables import MEASURES, Measure
 
 
