@@ -12,7 +12,7 @@ from latentlab.data.embedded import Selection
 from latentlab.errors import CheckpointError, NoFigureError, StoreError, UsageError
 from latentlab.figures import Renderer
 from latentlab.figures.corner import corner, share
-from latentlab.figures.corner_drawing import _clipped, _field
+from latentlab.figures.corner_lines import _clipped, field
 from latentlab.figures.corner_planes import fitted, held_out_sides, label_bits, projected, tell
 from latentlab.figures.training_data import COMBINATIONS, training_data
 from latentlab.metrics.entropy import conditional_entropy
@@ -145,7 +145,7 @@ def test_planes_that_are_one_are_no_plane():
 def test_the_shaded_field_is_the_corners_side():
     lines = np.array([[1.0, 0.0, -0.5], [0.4, 1.0, 0.3]])
     for corner_values in COMBINATIONS:
-        polygon = np.array(_field(lines, corner_values))
+        polygon = np.array(field(lines, corner_values))
         sides = polygon @ lines[:, :2].T + lines[:, 2]
         for column, value in enumerate(corner_values):
             assert (sides[:, column] * (1 if value else -1) > -1e-9).all()

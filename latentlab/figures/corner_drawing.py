@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from latentlab.directions.drawing import INK, QUIET, STYLE, printable, words
+from latentlab.figures.corner_lines import BOX, REACH, draw_line, field, shade
 from latentlab.figures.corner_planes import Estimate, Plane, Told
 from latentlab.figures.training_data import COMBINATIONS, Combination, Counts
 from latentlab.randomness import uniform_rows
@@ -19,15 +19,8 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73")
 """Of the combinations beside the corner, from the palette of Okabe and Ito (2008), which the colour-blind can tell."""
 MARKERS = ("o", "s", "^")
 CORNER_COLOUR, CORNER_MARKER = "#000000", "x"
-REACH = 3.6
-"""Standard deviations that the clouds are shown to."""
 DOTS = 1200
 """Dots in the square of the training data."""
-_PICTURE = ((-REACH, -REACH), (REACH, -REACH), (REACH, REACH), (-REACH, REACH))
-_ON_LINE = 1e-9
-_ARROW = 0.75
-"""Its length in standard deviations."""
-_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 LEAST_WIDTH = 8.5
 """Inches; the title and the notes of a single panel need as much."""
 _SIDE, _LEFT, _GAP, _FOOT, _HEAD = 3.7, 0.75, 0.8, 1.75, 1.45  # inches
@@ -164,7 +157,7 @@ def _draw_data(axes: Axes, letter: str, look: Look, panel: Panel) -> None:
     total = sum(panel.counts.values())
     axes.set(xlim=(0, 2), ylim=(0, 2))
     left, bottom = map(int, look.corner)
-    _shade(axes, [(left, bottom), (left + 1, bottom), (left + 1, bottom + 1), (left, bottom + 1)])
+    shade(axes, [(left, bottom), (left + 1, bottom), (left + 1, bottom + 1), (left, bottom + 1)])
     for number, both in enumerate(COMBINATIONS):
         dots = round(DOTS * panel.counts[both] / total)
         inside = uniform_rows(look.seed, f"corner-dots-{number}", slice(0, dots), 2)
@@ -172,7 +165,7 @@ def _draw_data(axes: Axes, letter: str, look: Look, panel: Panel) -> None:
         said = f"{panel.counts[both]:,}"
         if panel.full is not None:
             said += f"\n({panel.full[both]:,})"
-        axes.text(both[0] + 0.5, both[1] + 0.5, said, ha="center", va="center", fontsize=8.5, bbox=_BOX, zorder=5)
+        axes.text(both[0] + 0.5, both[1] + 0.5, said, ha="center", va="center", fontsize=8.5, bbox=BOX, zorder=5)
     axes.axhline(1, color=INK, linewidth=1)
     axes.axvline(1, color=INK, linewidth=1)
     _frame(axes, letter, "Training data")
@@ -196,9 +189,9 @@ def _draw_space(axes: Axes, letter: str, look: Look, view: View, labels: np.ndar
         _dots(axes, points[first & these], style, size=8)
         if these.any():
             _mean(axes, points[these].mean(axis=0), style)
-    _shade(axes, _field(view.plane.lines, look.corner))
+    shade(axes, field(view.plane.lines, look.corner))
     for name, line, dashed in zip(look.names, view.plane.lines, (False, True), strict=True):
-        _draw_line(axes, line, words(name), dashed=dashed)
+        draw_line(axes, line, words(name), dashed=dashed)
     _frame(axes, letter, f"Latent space {view.space.upper()}")
     axes.set_xlabel(f"along {words(look.names[0])} (standard deviations)", fontsize=8.5)
     axes.set_ylabel(f"along {words(look.names[1])}, orthogonal to it", fontsize=8.5)
@@ -232,77 +225,3 @@ def _per_cent(found: Estimate) -> str:
 
 def _below(axes: Axes, lines: Sequence[str], *, top: float = -0.1) -> None:
     axes.text(0, top, "\n".join(lines), transform=axes.transAxes, fontsize=8.5, color=INK, va="top", linespacing=1.4)
-
-
-def _shade(axes: Axes, polygon: Sequence[tuple[float, float]]) -> None:
-    """A hatched field."""
-    if len(polygon) > 2:
-        x, y = zip(*polygon, strict=True)
-        axes.fill(x, y, facecolor="#000000", alpha=0.08, zorder=1, linewidth=0)
-        axes.fill(x, y, facecolor="none", edgecolor="#00000055", hatch="///", zorder=1, linewidth=0)
-
-
-def _field(lines: np.ndarray, corner: Combination) -> list[tuple[float, float]]:
-    """The polygon of the picture on the corner's side of both lines (Sutherland and Hodgman's clipping, 1974)."""
-    polygon: list[tuple[float, float]] = list(_PICTURE)
-    for line, value in zip(lines, corner, strict=True):
-        polygon = _clipped(polygon, line if value else -line)
-    return polygon
-
-
-def _clipped(polygon: Sequence[tuple[float, float]], line: np.ndarray) -> list[tuple[float, float]]:
-    """What of a polygon lies where a x + b y + c >= 0."""
-    kept: list[tuple[float, float]] = []
-    for start, end in zip(polygon, [*polygon[1:], *polygon[:1]], strict=True):
-        at_start, at_end = _side(line, start), _side(line, end)
-        if at_start >= 0:
-            kept.append(start)
-        if (at_start >= 0) != (at_end >= 0):
-            part = at_start / (at_start - at_end)
-            kept.append((start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])))
-    return kept
-
-
-def _side(line: np.ndarray, point: tuple[float, float]) -> float:
-    """Above 0 where the attribute is."""
-    return float(line[0] * point[0] + line[1] * point[1] + line[2])
-
-
-def _draw_line(axes: Axes, line: np.ndarray, name: str, *, dashed: bool) -> None:
-    """A decision line across the picture, with an arrow towards where the attribute is."""
-    crossings = [end for end in _clipped(_PICTURE, line) if abs(_side(line, end)) < _ON_LINE]
-    if len(crossings) < 2:
-        return  # beyond what is shown: all samples there lie on one side
-    first, last = crossings[0], max(crossings, key=lambda end: float(np.hypot(*np.subtract(end, crossings[0]))))
-    axes.plot(
-        [first[0], last[0]],
-        [first[1], last[1]],
-        color=INK,
-        linewidth=1.4,
-        linestyle=(0, (5, 2)) if dashed else "solid",
-        zorder=4,
-    )
-    normal = line[:2] / np.linalg.norm(line[:2])
-    top, other = sorted((first, last), key=lambda end: (-round(end[1], 6), -end[0]))
-    bases = [np.array(top) + part * (np.array(other) - np.array(top)) for part in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9)]
-    base = next((base for base in bases if _has_room(base, normal, name)), bases[3])
-    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", base + _ARROW * normal, base, arrowprops=style, zorder=5)
-    place, (sideways, upright) = base + (_ARROW + 0.1) * normal, _alignment(normal)
-    axes.text(place[0], place[1], name, fontsize=8, ha=sideways, va=upright, bbox=_BOX, zorder=6, clip_on=True)
-
-
-def _alignment(normal: np.ndarray) -> tuple[Literal["left", "right", "center"], Literal["bottom", "top", "center"]]:
-    """Which part of a name lies at the tip of its arrow."""
-    sideways = "left" if normal[0] > 0.5 else "right" if normal[0] < -0.5 else "center"
-    upright = "bottom" if normal[1] > 0.5 else "top" if normal[1] < -0.5 else "center"
-    return sideways, upright  # type: ignore[return-value]
-
-
-def _has_room(base: np.ndarray, normal: np.ndarray, name: str) -> bool:
-    """Whether the picture holds a name at the tip of an arrow."""
-    tip, (sideways, upright) = base + (_ARROW + 0.1) * normal, _alignment(normal)
-    width, height = 0.13 * len(name) + 0.1, 0.3
-    left = tip[0] - {"left": 0.0, "center": 0.5, "right": 1.0}[sideways] * width
-    bottom = tip[1] - {"bottom": 0.0, "center": 0.5, "top": 1.0}[upright] * height
-    return bool(min(left, bottom) > -REACH and left + width < REACH and bottom + height < REACH)

@@ -24,7 +24,8 @@ from latentlab.study.executors import Display, Executor, InProcess
 from latentlab.study.folder import Job, StudyFolder, jobs_of
 from latentlab.study.on_ray import OnRay
 from latentlab.study.performing import Outcome
-from latentlab.study.recipe import Recipe, make_recipe, read_recipe
+from latentlab.study.reading import make_recipe, read_recipe
+from latentlab.study.recipe import Recipe
 from latentlab.study.summary import Summaries, Summary
 from latentlab.study.tables import TABLES, Table, Variant
 

@@ -81,7 +81,7 @@ def published(table: Table, low: Place, high: Place, measure: Measure) -> tuple[
 
 
 def state(claim: str, measure: Measure, low: Cell, high: Cell, paper: tuple[float, float] | None) -> Statement | None:
-    """What came out of an ordering over the seeds that both sides have; None without any, or where one is not positive."""
+    """What came out of an ordering over the seeds that both sides have; None without any, or if one is not positive."""
     both = [seed for seed in low.numbers if seed in high.numbers]
     pairs = [(low.numbers[seed], high.numbers[seed]) for seed in both]
     if not pairs or any(min(a.value, b.value) <= 0 for a, b in pairs):
