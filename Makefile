@@ -12,7 +12,7 @@ demo: $(READY)  ## Train two small generators in front of your eyes and report h
 	$(BIN)/latentlab demo
 
 test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: $(READY)  ## Formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

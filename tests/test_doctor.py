@@ -44,6 +44,7 @@ def healthy(here):
     answers = {**here.answers, "weights": Answer({"found": WEIGHTS}), "networks": Answer({"found": []})}
     answers["cuda"] = Answer({"built_for": "13.0", "driver": None, "architectures": [], "devices": []})
     answers["torch's settings"] = Answer({"threads": 2, "capability": "AVX2", "mps": False, "cache": "/w"})
+    answers["browser"] = Answer({"path": "/usr/bin/chromium"})
     processor = dataclasses.replace(here.processor, cores=2, threads=2)
     memory = dataclasses.replace(here.memory, available=2**34)
     places = tuple(dataclasses.replace(one, free=2**40, error="") for one in here.places)
@@ -111,6 +112,15 @@ def test_missing_weights_are_named_with_what_needs_them(monkeypatch, healthy):
 def test_weights_that_were_cut_short_are_to_be_fetched_again(healthy):
     short = [WEIGHTS[0], {**WEIGHTS[1], "bytes": 1_000_000, "fitting": False}]
     assert "1.0 MB in place of 95.6" in only_finding(with_answer(healthy, "weights", {"found": short})).what
+
+
+def test_a_missing_browser_costs_reports_as_pdf_alone(monkeypatch, healthy):
+    report = with_answer(healthy, "browser", {"path": None})
+    found = only_finding(report)
+    assert found.what.startswith("report --format pdf: there is no Chromium")
+    assert not found.essential
+    assert "no Chromium, Chrome or Edge prints them" in printed(monkeypatch, report).stdout
+    assert "/usr/bin/chromium" in printed(monkeypatch, healthy).stdout
 
 
 def test_torch_and_torchvision_that_do_not_fit_are_named_together(healthy):

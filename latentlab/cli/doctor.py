@@ -89,6 +89,8 @@ def _machine(report: "Report") -> Iterator[Sequence[str]]:
     yield "memory", f"{_gigabytes(memory.available)} free of {_gigabytes(memory.total)}{limit}"
     yield from _devices(report)
     yield "embedded faces", "can be drawn" if report.facts("faces") else "cannot be drawn"
+    if browser := report.facts("browser"):
+        yield "reports as PDF", browser["path"] or "no Chromium, Chrome or Edge prints them"
 
 
 def _devices(report: "Report") -> Iterator[Sequence[str]]:

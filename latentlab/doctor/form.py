@@ -125,7 +125,7 @@ class Report:
         packages: Those that are needed, and the optional ones.
         processor, memory, places: What this machine has.
         answers: What processes of their own said, by question (`probes.QUESTIONS`): "torch's settings", "cuda",
-            "weights", "cache folder", "faces", "networks", "classifiers", "data".
+            "weights", "cache folder", "faces", "browser", "bundled", "networks", "classifiers", "data".
         environment: Variables that change what commands do, as far as they are set.
         findings: What would not work.
     """

@@ -23,6 +23,7 @@ NEEDS = {
     "weights": ("torch", "torchvision"),
     "cache folder": ("numpy", "pillow"),
     "faces": ("numpy", "pillow"),
+    "browser": ("numpy", "pandas", "matplotlib"),
     "data": ("h5py",),
 }
 
@@ -160,6 +161,13 @@ def faces() -> dict[str, Any]:
     return {"shape": list(drawn.images.shape[1:]), "attributes": drawn.labels.shape[1]}
 
 
+def browser() -> dict[str, Any]:
+    """The program that prints reports as PDF; None where there is none."""
+    from latentlab.report.browser import find_browser
+
+    return {"path": find_browser()}
+
+
 def networks() -> dict[str, Any]:
     """Training runs in runs/, and networks of other origin there and in networks/."""
     from trainers.runs import list_runs
@@ -231,6 +239,7 @@ QUESTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "weights": weights,
     "cache folder": the_cache_folder,
     "faces": faces,
+    "browser": browser,
     "bundled": bundled,
     "networks": networks,
     "classifiers": classifiers,

@@ -11,7 +11,7 @@ LITTLE_MEMORY, LITTLE_ROOM = GIGABYTE, GIGABYTE
 
 def judge(report: Report) -> Iterator[Finding]:
     """Everything that would not work, what is essential first."""
-    sides = (_packages, _faces, _places, _cuda, _weights, _extras, _processor, _memory, _processes, _folder)
+    sides = (_packages, _faces, _places, _cuda, _weights, _extras, _browser, _processor, _memory, _processes, _folder)
     found = [finding for side in sides for finding in side(report)]
     yield from sorted(found, key=lambda finding: not finding.essential)
 
@@ -74,6 +74,12 @@ def _extras(report: Report) -> Iterator[Finding]:
 
 def _install(package: Package) -> str:
     return f"`pip install 'latentlab[{package.extra}]'`, if it is wanted"
+
+
+def _browser(report: Report) -> Iterator[Finding]:
+    if "path" in (facts := report.facts("browser")) and facts["path"] is None:
+        what = "report --format pdf: there is no Chromium, Chrome or Edge on the path"
+        yield Finding(what, "install one of them, or open index.html in any browser and print it there")
 
 
 def _faces(report: Report) -> Iterator[Finding]:
