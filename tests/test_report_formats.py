@@ -5,6 +5,8 @@ import dataclasses
 import io
 import json
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -212,6 +214,23 @@ def test_rows_of_latex_tables_have_as_many_cells_as_columns(out: Path) -> None:
     for columns, body in bodies:
         for row in re.findall(r"^(.*) \\\\$", body, re.MULTILINE):
             assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1
+
+
+def test_what_stands_in_place_of_a_number_is_said_below_a_latex_table() -> None:
+    content = pd.DataFrame({"network": ["a", "b", "c"], "W": [Measured(2.0), "W is Z", None]})
+    text = to_latex(SectionTable("t", content), "x")
+    assert r"b & --$^{a}$ \\" in text
+    assert r"c & -- \\" in text
+    assert r"$^{a}$ W is Z" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="compiles a report: needs pdflatex")
+def test_the_latex_compiles_and_nothing_stands_out(out: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(out, tmp_path / "tex")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    said = subprocess.run(command, cwd=folder, capture_output=True, check=False).stdout.decode(errors="replace")
+    assert "Output written on report.pdf" in said, said[-2000:]
+    assert "Overfull" not in said
 
 
 def test_no_text_can_break_latex() -> None:

@@ -54,10 +54,14 @@ def to_latex(table: SectionTable, label: str, placement: str = "htbp") -> str:
     What is said of single cells, such as their samples, stands below the table, under letters.
     """
     remarks: dict[str, str] = {}
-    written = {name: [_latex_cell(cell, remarks) for cell in cells] for name, cells in table.content.items()}
+    numeric = [False, *(is_numeric(cells) for _, cells in list(table.content.items())[1:])]
+    written = {
+        name: [_latex_cell(cell, remarks, numeric=of_numbers) for cell in cells]
+        for (name, cells), of_numbers in zip(table.content.items(), numeric, strict=True)
+    }
     content = pd.DataFrame(written, columns=table.content.columns)
     content.columns = pd.Index([latex(name) for name in content.columns])
-    columns = "l" + "".join("r" if is_numeric(cells) else "l" for _, cells in list(table.content.items())[1:])
+    columns = "".join("r" if of_numbers else "l" for of_numbers in numeric)
     below = [*(f"$^{{{letter}}}$ {latex(text)}" for text, letter in remarks.items()), *map(latex_prose, table.notes)]
     lines = [
         rf"\begin{{table}}[{placement}]",
@@ -74,8 +78,10 @@ def to_latex(table: SectionTable, label: str, placement: str = "htbp") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _latex_cell(cell: Any, remarks: dict[str, str]) -> str:
-    """A cell for LaTeX; what is said of a measured one goes into `remarks`, and its letter into the cell."""
+def _latex_cell(cell: Any, remarks: dict[str, str], *, numeric: bool) -> str:
+    """A cell for LaTeX; what is said of a number or in its place goes into `remarks`, and its letter into the cell."""
+    if isinstance(cell, str) and numeric and cell_text(cell) != NONE:
+        cell = Measured(None, note=cell_text(cell))
     if not isinstance(cell, Measured):
         return latex(cell_text(cell))
     samples = "" if cell.num_samples is None else f"n = {count(cell.num_samples)}"
