@@ -8,6 +8,7 @@ import torch
 from tiny_study import killed_after, numbers, study_in, tiny_recipe
 
 from latentlab.errors import UsageError
+from latentlab.results import append_results
 from latentlab.study import Study
 from latentlab.study.checking import Checker
 from latentlab.study.folder import jobs_of
@@ -32,6 +33,19 @@ def module_cache(tmp_path_factory):
 def copy(finished, tmp_path):
     shutil.copytree(finished.folder.root, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+def test_what_other_commands_measure_fills_no_cell(copy):
+    study = Study(copy, tiny_recipe(), device=torch.device("cpu"))
+    checker = Checker(study.folder, study.recipe)
+    job = next(job for job in jobs_of(study.recipe) if job.name == "ppl/style-2-seed0")
+    ours = checker.result(job, "full", "w")
+    other = ours.model_copy(update={"value": 9.0, "protocol": {**ours.protocol, "crop": "none"}})
+    append_results(study.folder.results(job.run), [other])
+    assert checker.result(job, "full", "w") == ours
+    again = ours.model_copy(update={"value": 9.0})
+    append_results(study.folder.results(job.run), [again])
+    assert checker.result(job, "full", "w").value == 9.0
 
 
 def test_every_cell_is_measured(finished):

@@ -105,10 +105,10 @@ def test_verdicts(low, high, verdict):
 
 
 def test_seeds_are_compared_pair_by_pair():
-    apart = summary(recipe("end"), paths([10, 100, 1000], [12, 120, 1200]))
+    apart = summary(recipe("end"), paths([10, 100, 1000], [12, 121, 1190]))
     (one,) = (s for s in apart.statements if s.claim == "8 layers below none")
     assert one.verdict == "holds"
-    assert one.ratio == pytest.approx(1 / 1.2)
+    assert one.ratio == pytest.approx(1 / 1.2, rel=0.01)
 
 
 def test_one_seed_is_judged_by_both_measurements():
@@ -183,7 +183,7 @@ def test_the_section_has_numbers_orderings_and_their_picture():
     made = recipe("end")
     found = summary(made, paths([10, 11, 12], [20, 23, 24]))
     built = section(found, made)
-    numbers, orderings = built.tables
+    numbers, orderings, _ = built.tables
     row = numbers.content.iloc[1]
     assert isinstance(row["PPL end*"], Measured)
     assert row["PPL end*"].num_samples == 3
@@ -191,3 +191,55 @@ def test_the_section_has_numbers_orderings_and_their_picture():
     (figure,) = built.figures
     assert "8 layers below none: holds" in figure.alt
     assert forest([], "PPL") is None
+
+
+def test_cells_of_fewer_trainings_say_of_how_many():
+    values = paths([10, 11, 12], [20, 23, 24])
+    del values["style-8", "w", "end", 2]
+    found = summary(recipe("end"), values)
+    assert cell(found.lines[1].cells["end"], 3).endswith("n = 2")
+    assert "n =" not in cell(found.lines[0].cells["end"], 3)
+    said = list(notes(found, 3))
+    assert said[0].startswith("Geometric means of up to 3 trainings")
+    assert said[1].startswith("Cells of fewer trainings say of how many (n)")
+    assert section(found, recipe("end")).tables[0].content.iloc[1]["PPL end*"].num_samples == 2
+
+
+def test_with_one_training_so_far_nothing_is_said_of_means():
+    first = {key: value for key, value in paths([10], [20]).items() if key[3] == 0}
+    said = list(notes(summary(recipe("end"), first), 3))
+    assert said[0].startswith("So far one training each, of 3")
+    assert not any("means" in words for words in said)
+
+
+def test_every_training_stands_in_a_table_of_its_own():
+    made = recipe("end")
+    single = section(summary(made, paths([10, 11, 12], [20, 23, 24])), made).tables[-1]
+    assert single.title == "Table t: every training"
+    assert list(single.content["seed"]) == [0, 1, 2, 0, 1, 2]
+    assert [one.value for one in single.content["value"]] == [20, 23, 24, 10, 11, 12]
+
+
+def test_trainings_that_are_alike_to_the_last_digit_give_no_certainty():
+    (same,) = (
+        s for s in summary(recipe("end"), paths([5] * 3, [5] * 3)).statements if s.claim == "8 layers below none"
+    )
+    assert (same.ratio, same.ci95, same.p_value, same.verdict) == (1, None, None, "open")
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(1599, "open"), (1600, "holds")])
+def test_separability_of_few_samples_per_dimension_is_not_judged(kept, verdict):
+    made = recipe("separability", seeds=1)
+    values = {}
+    for name, space, bits in (("style-8", "w", 0.1), ("style-8", "z", 0.9), ("style-0", "z", 0.9)):
+        one = result(f"ls_{space}", 2**bits, attributes=attributes(bits), num_dims=32)
+        values[name, space, "separability", 0] = one.model_copy(update={"protocol": {"num_keep": kept}})
+    found = summary(made, values)
+    assert {one.verdict for one in found.statements} == {verdict}
+    assert any("fewer than 50 samples were kept" in words for words in notes(found, 1)) == (verdict == "open")
+
+
+def test_a_number_that_could_not_be_taken_is_listed_as_missing():
+    values = paths([10, 11, 12], [20, 23, 24])
+    values["style-8", "w", "end", 1] = result("ppl_wend", None)
+    assert summary(recipe("end"), values).missing == ("style-8 in W, end: 1 of 3 seeds",)

@@ -238,7 +238,10 @@ def _print_summary(summary: "Summary", recipe: "Recipe") -> None:
         row = [line.row.label or line.row.generator, *([(line.row.space or "").upper()] if spaces else [])]
         for measure in table.measures:
             one = line.cells[measure]
-            row += [cell(one).replace(" [", "\n[", 1), "–" if one.paper is None else f"{one.paper:g}"]
+            row += [
+                cell(one, len(recipe.seeds)).replace(" [", "\n[", 1),
+                "–" if one.paper is None else f"{one.paper:g}",
+            ]
         rows.append(row)
     print_table(columns, rows, title=f"Table {table.name}: {table.title}")
     for words in (*substitutes(recipe, summary), *notes(summary, len(recipe.seeds))):

@@ -24,6 +24,7 @@ from latentlab.study.executors import Display, Executor, InProcess
 from latentlab.study.folder import Job, StudyFolder, jobs_of
 from latentlab.study.on_ray import OnRay
 from latentlab.study.performing import Outcome
+from latentlab.study.preflight import check_possible
 from latentlab.study.reading import make_recipe, read_recipe
 from latentlab.study.recipe import Recipe
 from latentlab.study.summary import Summaries, Summary
@@ -105,12 +106,13 @@ class Study:
         Reads everything that was written, and tries each kind of work that is left for a moment.
 
         Raises:
-            WeightsError: Pretrained weights that the study needs are missing.
+            WeightsError, DataError: Pretrained weights, images or labels that the study needs are missing.
             UsageError: A generator cannot be trained as the recipe says.
         """
         checker, jobs = Checker(self.folder, self.recipe), jobs_of(self.recipe)
         findings = {job.name: checker.look(job) for job in jobs}
         left = [job for job in jobs if findings[job.name].state != "finished"]
+        check_possible(self.recipe, left, device=self.device)
         estimates = estimate(self.recipe, left, device=self.device, progress=progress)
         return estimates, [Planned(job, findings[job.name], estimates.seconds(job)) for job in jobs]
 

@@ -17,10 +17,12 @@ class Number:
     Attributes:
         value: Itself; of separability over the attributes that are scored everywhere in its table.
         ci95: Of the measurement.
+        trusted: Whether there were samples enough for the interval to be judged by (docs/separability.md).
     """
 
     value: float
     ci95: Interval
+    trusted: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from attribute_classifiers.network import load_classifiers, read_config
 from latentlab.checkpoint import load_network_folder, snapshots
@@ -13,7 +13,8 @@ from latentlab.results import MetricResult, read_results
 from latentlab.store import peek
 from latentlab.store.checking import check_store
 from latentlab.study.folder import Job, StudyFolder, spaces_of
-from latentlab.study.recipe import LPIPS, Recipe
+from latentlab.study.protocols import asked, says
+from latentlab.study.recipe import Recipe
 from latentlab.study.tables import Measure, Space
 
 State = Literal["finished", "unfinished", "damaged"]
@@ -64,7 +65,7 @@ class Checker:
             return None
         for result in reversed(self.results(job.run)):
             same = (result.network.sha256, result.seed) == (network, job.seed)
-            if same and self._fills(result, measure, space):
+            if same and self._fills(result, job, measure, space):
                 return result
         return None
 
@@ -78,20 +79,27 @@ class Checker:
         sha256 = text.get("weights_sha256")
         return sha256 if isinstance(sha256, str) else None
 
-    def _fills(self, result: MetricResult, measure: Measure, space: Space | None) -> bool:
-        by, protocol = self.recipe.measuring, result.protocol
+    def _fills(self, result: MetricResult, job: Job, measure: Measure, space: Space | None) -> bool:
+        by = self.recipe.measuring
         if measure == "separability":
-            wanted = result.metric == f"ls_{space}" and result.num_samples == by.samples
-            return wanted and _sha256(protocol, "classifiers") == self._classifiers_sha256
-        if measure in ("full", "end"):
-            own = by.distance != LPIPS
-            right = _sha256(protocol, "distance") == self._classifiers_sha256 if own else _name(protocol) == LPIPS
-            return result.metric == f"ppl_{space}{measure}" and result.num_samples == by.pairs and right
-        mixed = int(measure[-1]) if "mixed" in measure else 1
-        begins = "fid" if by.features == "inception" else "fd_"
-        same = (protocol.get("mixed_latents"), protocol.get("num_generated")) == (mixed, by.images)
-        right = by.features == "inception" or _sha256(protocol, "features") == self._classifiers_sha256
-        return result.metric.startswith(begins) and same and right
+            named, taken = result.metric == f"ls_{space}", by.samples
+        elif measure in ("full", "end"):
+            named, taken = result.metric == f"ppl_{space}{measure}", by.pairs
+        else:
+            named, taken = result.metric.startswith(("fid", "fd_")), by.images
+        if not named or result.num_samples != taken:
+            return False
+        classifiers, images = self._classifiers_sha256, self._trained_on(job)
+        return says(result.protocol, asked(self.recipe, measure, space, classifiers=classifiers, trained_on=images))
+
+    def _trained_on(self, job: Job) -> dict[str, Any]:
+        """The images of a run, as its config.json describes them."""
+        try:
+            config = json.loads((self.folder.run(job.run) / "config.json").read_text(encoding="utf-8"))
+            images = config["dataset"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return images if isinstance(images, dict) else {}
 
     @property
     def _classifiers_sha256(self) -> str | None:
@@ -185,13 +193,3 @@ class Checker:
 def _spaces(job: Job) -> tuple[Space, ...]:
     assert job.variant is not None
     return spaces_of(job.variant)
-
-
-def _sha256(protocol: dict[str, object], field: str) -> object:
-    value = protocol.get(field)
-    return value.get("sha256") if isinstance(value, dict) else None
-
-
-def _name(protocol: dict[str, object]) -> object:
-    value = protocol.get("distance")
-    return value.get("name") if isinstance(value, dict) else None

@@ -29,7 +29,8 @@ from latentlab.sampling import sample
 from latentlab.store import LatentStore
 from latentlab.study.checking import Checker
 from latentlab.study.folder import Job, StudyFolder, spaces_of
-from latentlab.study.recipe import LPIPS, Recipe
+from latentlab.study.protocols import mixed_latents, path_setting
+from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
 from latentlab.study.tables import Variant
 from latentlab.unfinished import until_written
 from trainers.config import DatasetRecord, RunConfig
@@ -56,11 +57,7 @@ def run_choice(recipe: Recipe, variant: Variant) -> Choice:
 
 def path_settings(variant: Variant, seed: int) -> list[PathSettings]:
     """The path lengths of a generator, which share their pairs."""
-    return [
-        PathSettings(space=space, sampling=sampling, seed=seed)
-        for space in spaces_of(variant)
-        for sampling in SAMPLINGS
-    ]
+    return [path_setting(space, sampling, seed) for space in spaces_of(variant) for sampling in SAMPLINGS]
 
 
 def classifier_config(recipe: Recipe) -> ClassifierConfig:
@@ -128,7 +125,7 @@ class Workshop:
 
     def features(self) -> ImageFeatures:
         """Of images, for distances between sets of them."""
-        if self.recipe.measuring.features == "inception":
+        if self.recipe.measuring.features == INCEPTION:
             return inception_features(self._weights, device=self.device)
         return ClassifierFeatures(self.labeller, device=self.device)
 
@@ -214,6 +211,7 @@ class Workshop:
             results = separability_results(
                 store,
                 spaces=spaces_of(job.variant),
+                protocol=self.recipe.measuring.separability,
                 seed=job.seed,
                 device=self.device,
                 team=self.team,
@@ -286,8 +284,3 @@ class Workshop:
         if self.team.leads:
             append_results(self.folder.results(job.run), results)
         self.team.wait()
-
-
-def mixed_latents(measure: str) -> int:
-    """How many latents a measure of FID mixes in an image: 3 for `fid_mixed3`, 1 for `fid`."""
-    return int(measure.removeprefix("fid_mixed")) if "mixed" in measure else 1

@@ -79,7 +79,6 @@ def estimate(recipe: Recipe, jobs: Iterable[Job], *, device: torch.device, progr
         progress: Told how many trials are done.
 
     Raises:
-        WeightsError: Pretrained weights that the study needs are missing: better now than after the trainings.
         UsageError: A generator cannot be trained as the recipe says.
     """
     started, found = time.perf_counter(), Estimates(recipe)

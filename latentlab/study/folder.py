@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from latentlab.errors import DataError, OutputExistsError, UsageError
 from latentlab.files import atomic_file
-from latentlab.study.recipe import Recipe, difference, in_words, joined
-from latentlab.study.tables import OF_A_SPACE, Space, Variant
+from latentlab.study.recipe import CLASSIFIERS, Recipe, difference, in_words, joined
+from latentlab.study.tables import Space, Variant
 
 Kind = Literal["classifiers", "train", "sample", "separability", "ppl", "fid", "figures"]
 NAME = "study.json"
@@ -73,27 +73,32 @@ def spaces_of(variant: Variant) -> tuple[Space, ...]:
 
 def jobs_of(recipe: Recipe) -> list[Job]:
     """All jobs of a study, each after those it needs; one seed after the other, so that early tables come early."""
-    jobs = [Job("classifiers", "classifiers")] if _uses_classifiers(recipe) else []
-    first = tuple(job.name for job in jobs)
+    asked = {kind for variant in recipe.generators for kind in _kinds(recipe, variant, recipe.seeds[0])}
+    jobs = [Job("classifiers", "classifiers")] if any(_needs_classifiers(recipe, kind) for kind in asked) else []
     for seed in recipe.seeds:
         for variant in recipe.generators:
             run, before = run_name(variant, seed), tuple[str, ...]()
             for kind in _kinds(recipe, variant, seed):
-                needs = () if kind == "train" else (*(() if kind == "figures" else first), f"train/{run}")
-                needs = (f"sample/{run}",) if kind == "separability" else needs
-                job = Job(f"{kind}/{run}", kind, needs, before, variant, seed)
+                job = Job(f"{kind}/{run}", kind, _needs(recipe, kind, run), before, variant, seed)
                 jobs.append(job)
                 before = (job.name,)
     return jobs
 
 
-def _uses_classifiers(recipe: Recipe) -> bool:
-    measures = {measure for table in recipe.tables for measure in table.measures}
-    if "separability" in measures:
-        return True
-    paths, distances = measures & set(OF_A_SPACE), measures - set(OF_A_SPACE)
+def _needs(recipe: Recipe, kind: Kind, run: str) -> tuple[str, ...]:
+    if kind == "train":
+        return ()
+    if kind == "separability":
+        return (f"sample/{run}",)
+    return (*(("classifiers",) if _needs_classifiers(recipe, kind) else ()), f"train/{run}")
+
+
+def _needs_classifiers(recipe: Recipe, kind: Kind) -> bool:
+    """Whether a kind of job works with the attribute classifiers."""
     by = recipe.measuring
-    return bool(paths and by.distance == "classifiers") or bool(distances and by.features == "classifiers")
+    if kind in ("ppl", "fid"):
+        return (by.distance if kind == "ppl" else by.features) == CLASSIFIERS
+    return kind in ("sample", "separability")
 
 
 def _kinds(recipe: Recipe, variant: Variant, seed: int) -> Iterator[Kind]:

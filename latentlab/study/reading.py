@@ -35,6 +35,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "images": 50_000,
                 "distance": "lpips-vgg",
                 "features": "inception",
+                "separability": "stylegan",
             },
         },
     }

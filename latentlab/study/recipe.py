@@ -50,6 +50,8 @@ class Measuring(BaseModel):
         pairs: For each path length.
         images: Generated images for FID, and real ones at most.
         distance: `lpips-vgg`, the published one, or `classifiers`: a distance on the features of the study's own.
+        separability: By LatentLab's rules or the official ones (`stylegan`: docs/separability.md); a preset of the
+            paper's size takes the official ones.
         features: `inception`, the published ones, or `classifiers`; the result is no FID then and is named so.
         weights: A folder with pretrained weights, where they are not in the cache.
     """
@@ -60,6 +62,7 @@ class Measuring(BaseModel):
     images: int = Field(5_000, ge=2)
     distance: Literal["lpips-vgg", "classifiers"] = "classifiers"
     features: Literal["inception", "classifiers"] = "classifiers"
+    separability: Literal["latentlab", "stylegan"] = "latentlab"
     weights: str | None = None
 
 

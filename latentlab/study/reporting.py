@@ -60,7 +60,7 @@ def _notes(recipe: Recipe) -> Iterator[str]:
     yield (
         f"Every generator was trained {'once' if many == 1 else f'{many} times'}, with {kimg} images of "
         f"{recipe.data.source} at {recipe.data.resolution}x{recipe.data.resolution} (preset {recipe.training.preset}); "
-        "the paper has 25 million of FFHQ at 1024x1024. The numbers describe these networks."
+        "the paper has 25 million (A: 12 million) of FFHQ at 1024x1024. The numbers describe these networks."
     )
     if many > 1:
         yield f"What follows the study's tables shows the runs of seed {recipe.seeds[0]} alone."
@@ -68,11 +68,12 @@ def _notes(recipe: Recipe) -> Iterator[str]:
 
 def section(summary: Summary, recipe: Recipe) -> Section:
     """A table of a study as a section of the report: numbers, orderings, and a picture of these."""
-    table, title = summary.table, titles(recipe)
-    said = (*substitutes(recipe, summary), *notes(summary, len(recipe.seeds)))
-    numbers = SectionTable(f"Table {table.name}: {table.title}", _numbers(summary, title), notes=said)
+    table, title, seeds = summary.table, titles(recipe), len(recipe.seeds)
+    said = (*substitutes(recipe, summary), *notes(summary, seeds))
+    numbers = SectionTable(f"Table {table.name}: {table.title}", _numbers(summary, title, seeds), notes=said)
+    singles = [SectionTable(f"Table {table.name}: every training", _single(summary, title))] if seeds > 1 else []
     if not summary.statements:
-        return Section(f"Table {table.name}", _anchor(table.name), [_INTRODUCTION], tables=[numbers])
+        return Section(f"Table {table.name}", _anchor(table.name), [_INTRODUCTION], tables=[numbers, *singles])
     orderings = SectionTable(f"Table {table.name}: orderings", _orderings(summary.statements, title), notes=_LEGEND)
     figures = [
         SectionFigure(
@@ -86,18 +87,23 @@ def section(summary: Summary, recipe: Recipe) -> Section:
         if (drawn := forest([one for one in summary.statements if one.measure == measure], title[measure])) is not None
     ]
     return Section(
-        f"Table {table.name}", _anchor(table.name), [_INTRODUCTION], tables=[numbers, orderings], figures=figures
+        f"Table {table.name}",
+        _anchor(table.name),
+        [_INTRODUCTION],
+        tables=[numbers, orderings, *singles],
+        figures=figures,
     )
 
 
 _INTRODUCTION = (
     "Lower is better in every column. The columns `Paper:` are the published numbers of FFHQ at 1024x1024 "
-    "[@karras2019style], of other networks and with more samples: their order can be compared, their size cannot."
+    "[@karras2019style], of other networks: their order can be compared, their size cannot."
 )
 _LEGEND = (
     "The ratio is that of the side that should be lower over the other one; it `holds` where its 95 % interval lies "
     "below 1, `does not hold` where it lies above, and is `open` where it contains 1. p is that of a ratio of 1. No "
-    "correction was made for their number: of 20 orderings without any difference, one is called one way or the other.",
+    "correction was made for their number: over seeds, of 20 orderings without any difference one is called one way or "
+    "the other; of one training each far more are, for the intervals do not hold how trainings differ.",
 )
 
 
@@ -106,20 +112,36 @@ def _anchor(name: str) -> str:
     return f"study-table-{kept}"
 
 
-def _numbers(summary: Summary, title: dict[Measure, str]) -> pd.DataFrame:
+def _numbers(summary: Summary, title: dict[Measure, str], seeds: int) -> pd.DataFrame:
     rows = []
     for line in summary.lines:
         row: dict[str, object] = {"generator": line.row.label or line.row.generator}
         if line.row.space is not None:
             row["space"] = line.row.space.upper()
-        row |= {title[measure]: _measured(cell) for measure, cell in line.cells.items()}
+        row |= {title[measure]: _measured(cell, seeds) for measure, cell in line.cells.items()}
         row |= {f"Paper: {MEASURES[measure]}": cell.paper for measure, cell in line.cells.items()}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _measured(cell: Cell) -> Measured:
-    return Measured(cell.value, cell.ci95, len(cell.numbers) if len(cell.numbers) > 1 else None)
+def _measured(cell: Cell, seeds: int) -> Measured:
+    return Measured(cell.value, cell.ci95, len(cell.numbers) if seeds > 1 and cell.numbers else None)
+
+
+def _single(summary: Summary, title: dict[Measure, str]) -> pd.DataFrame:
+    """Every training by itself."""
+    return pd.DataFrame(
+        {
+            "generator": line.row.label or line.row.generator,
+            "space": (line.row.space or "").upper(),
+            "column": title[measure],
+            "seed": seed,
+            "value": Measured(number.value, number.ci95),
+        }
+        for line in summary.lines
+        for measure, cell in line.cells.items()
+        for seed, number in cell.numbers.items()
+    )
 
 
 def _orderings(statements: Sequence[Statement], title: dict[Measure, str]) -> pd.DataFrame:
@@ -130,10 +152,10 @@ def _orderings(statements: Sequence[Statement], title: dict[Measure, str]) -> pd
             "column": title[one.measure],
             "verdict": one.verdict,
             "ratio": Measured(one.ratio, one.ci95),
-            "p": "–" if one.p_value is None else "<\u00a00.001" if one.p_value < 0.001 else f"{one.p_value:.2g}",
+            "p": one.p_value,
             "lower in": f"{one.held} of {one.seeds}",
             "paper": said[agrees(one)],
-            "paper's ratio": None if one.paper is None else round(one.paper[0] / one.paper[1], 3),
+            "paper's ratio": None if one.paper is None else one.paper[0] / one.paper[1],
         }
         for one in statements
     )

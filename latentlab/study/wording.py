@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from latentlab.metrics.separability.stores import FEWEST_FOR_VERDICT
 from latentlab.study.cells import Cell, Interval
 from latentlab.study.orderings import Statement
 from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
@@ -44,9 +45,12 @@ def substitutes(recipe: Recipe, summary: Summary) -> Iterator[str]:
         )
 
 
-def cell(one: Cell) -> str:
-    """A cell of a table: mean and interval, or a dash."""
-    return "–" if one.value is None else number(one.value) + interval(one.ci95)
+def cell(one: Cell, seeds: int = 1) -> str:
+    """A cell of a table: mean and interval, or a dash; of how many trainings, if fewer than there shall be."""
+    if one.value is None:
+        return "–"
+    fewer = f" n = {len(one.numbers)}" if len(one.numbers) < seeds else ""
+    return number(one.value) + interval(one.ci95) + fewer
 
 
 def sentence(statement: Statement) -> str:
@@ -80,8 +84,20 @@ def paper(statement: Statement) -> str:
 
 def notes(summary: Summary, seeds: int) -> Iterator[str]:
     """What must be said under a table."""
-    if seeds > 1:
-        yield f"Geometric means of {seeds} trainings; in brackets 95 % intervals by Student's t over their logarithms."
+    counts = {len(cell.numbers) for line in summary.lines for cell in line.cells.values() if cell.numbers}
+    if seeds > 1 and counts - {1}:
+        fewer = "" if counts == {seeds} else "up to "
+        yield (
+            f"Geometric means of {fewer}{seeds} trainings; in brackets 95 % intervals by Student's t over their "
+            "logarithms, for these classifiers and images."
+        )
+        if fewer:
+            yield "Cells of fewer trainings say of how many (n); one of n = 1 has the interval of its measurement."
+    elif seeds > 1:
+        yield (
+            f"So far one training each, of {seeds}: intervals are those of the measurements and do not say how other "
+            "trainings would come out."
+        )
     else:
         yield (
             "One training each: intervals are those of the measurements and do not say how other trainings would come "
@@ -96,6 +112,13 @@ def notes(summary: Summary, seeds: int) -> Iterator[str]:
         yield (
             f"Separability is over the {len(summary.attributes)} of {summary.num_attributes} attributes that can be "
             "scored in every row and seed of this table."
+        )
+    if any(
+        not number.trusted for line in summary.lines for cell in line.cells.values() for number in cell.numbers.values()
+    ):
+        yield (
+            f"Separability: fewer than {FEWEST_FOR_VERDICT} samples were kept for each dimension, so intervals are too "
+            "narrow, and of one training no ordering is judged by them."
         )
     for words in summary.missing:
         yield f"Not measured: {words}."

@@ -142,15 +142,18 @@ class PathSettings:
 
     def described(self, generator: GeneratorLike, *, image_size: int) -> dict[str, Any]:
         """All of it, for the protocol of a result; `image_size` is what the distance sees."""
+        return {**self.decided(self.walk(generator)), "image_size": image_size}
+
+    def decided(self, walk: Interpolation) -> dict[str, Any]:
+        """What the settings alone decide, where the space is walked so."""
         low, high = self.rules.outliers
         described: dict[str, Any] = {
             "name": self.protocol,
             "space": self.space,
             "sampling": self.sampling,
             "method": METHODS[self.method],
-            "interpolation": INTERPOLATIONS[self.walk(generator)],
+            "interpolation": INTERPOLATIONS[walk],
             "crop": "face" if self.cropped else "none",
-            "image_size": image_size,
             "outliers": f"below 1st percentile ({low}) and above 99th ({high}) dropped",
             "noise": {"random": "random, shared by a pair", "const": "constant", "none": "none"}[self.noise_mode],
             "truncation": "none",

@@ -1,0 +1,52 @@
+"""What a study needs and might lack: found before the first training, which may take weeks, and not after the last."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from latentlab.data import open_dataset
+from latentlab.errors import DataError, WeightsError
+from latentlab.features import inception_features
+from latentlab.perceptual import lpips_distance
+from latentlab.study.folder import Job
+from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
+
+
+def check_possible(recipe: Recipe, jobs: Sequence[Job], *, device: torch.device) -> None:
+    """Look for the images, their labels, and pretrained weights, as far as the jobs that are left take them.
+
+    Raises:
+        DataError: The images cannot be read, or have no labels and attribute classifiers are to be trained.
+        WeightsError: Weights are missing, or are not the published ones.
+        UsageError: The images are not as the recipe says.
+    """
+    kinds, by = {job.kind for job in jobs}, recipe.measuring
+    weights = None if by.weights is None else Path(by.weights)
+    if "ppl" in kinds and by.distance == LPIPS:
+        _genuine(lpips_distance("vgg", weights_dir=weights, device=device).name, LPIPS, "--distance")
+    if "fid" in kinds and by.features == INCEPTION:
+        _genuine(inception_features(weights, device=device).name, INCEPTION, "--features")
+    if recipe.data.source != "faces" and kinds & {"classifiers", "train", "fid"}:
+        _check_images(recipe, labels="classifiers" in kinds and recipe.classifiers.path is None)
+
+
+def _genuine(name: str, published: str, option: str) -> None:
+    if name != published:
+        raise WeightsError(
+            f"the weights that were found for {option} {published} are not the published ones ({name}): the columns of "
+            f"a study would be named after something else. Give these (`latentlab weights list`), or {option} "
+            "classifiers."
+        )
+
+
+def _check_images(recipe: Recipe, *, labels: bool) -> None:
+    data = recipe.data
+    images = open_dataset(
+        data.source, resolution=data.resolution, num_images=data.num_images, crop=data.crop, filter=data.filter
+    )
+    if labels and images.labels is None:
+        raise DataError(
+            f"{data.source} has no labels to train attribute classifiers with: name finished ones with --classifiers, "
+            "or labelled images with --data."
+        )
