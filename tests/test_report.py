@@ -440,11 +440,22 @@ def test_published_numbers_have_the_published_order() -> None:
 
 
 def test_numbers_keep_about_four_digits() -> None:
-    shown = {3.7894: "3.79", 41.234: "41.23", 412.34: "412.3", 12345.6: "12,346", 0.01234: "0.012", 2.5e7: "2.50 × 10⁷"}
+    shown = {3.7894: "3.79", 41.234: "41.23", 412.34: "412.3", 12345.6: "12,346", 0.01234: "0.0123", 2.5e7: "2.50 × 10⁷"}
     assert {value: number(value) for value in shown} == shown
     assert [number(None), number(math.nan), number(math.inf)] == ["–"] * 3
     assert interval((99.5, 101.25), like=100.0) == "[99.5, 101.2]"
+    assert interval((0.1, 412.0), like=300.0) == "[0.1, 412.0]"
     assert interval((None, 1.0)) == interval(None) == ""
+
+
+def test_small_numbers_keep_three_digits() -> None:
+    shown = {0.5: "0.500", 0.0499: "0.0499", 0.01146: "0.0115", 0.00049: "0.000490", 1e-4: "0.000100"}
+    shown |= {9.99e-5: "9.99 × 10⁻⁵", -0.0118: "-0.0118", -2.3e-6: "-2.30 × 10⁻⁶", 0.0: "0.000"}
+    assert {value: number(value) for value in shown} == shown
+    assert f"{number(0.0118)} {interval((0.0113, 0.0123), like=0.0118)}" == "0.0118 [0.0113, 0.0123]"
+    assert interval((0.0, 3e-5), like=2e-5) == "[0.000, 3.00 × 10⁻⁵]"
+    assert interval((-0.00031, 0.00042), like=0.0) == "[-0.000310, 0.000420]"
+    assert [number(-0.0), number(-0.0001, like=0.5)] == ["0.000"] * 2
 
 
 def test_small_helpers() -> None:
