@@ -24,6 +24,7 @@ from latentlab.errors import DataError, OutputExistsError, UsageError
 from latentlab.report import ReportRun, read_card, read_run, render_report
 from latentlab.report.charts import VARIABLES, W, Z
 from latentlab.report.comparison import compare, differing_fields
+from latentlab.report.departures import substitutes
 from latentlab.report.figures import distance_histogram, training_charts
 from latentlab.report.formatting import flatten, interval, listing, number
 from latentlab.report.orderings import ordering_checks
@@ -32,7 +33,7 @@ from latentlab.report.pictures import picture, strip, tile
 from latentlab.report.published import ORDERINGS, RELEASED_NETWORK, RELEASED_NOTE, TABLE_4, published_pair
 from latentlab.report.rows import Scale, attribute_rows, main_rows, protocol_warnings
 from latentlab.report.sections import SectionTable
-from latentlab.report.sentences import headline, missing_parts, mixed_networks, substitutes, unequal_training
+from latentlab.report.sentences import headline, missing_parts, mixed_networks, unequal_training
 from latentlab.report.table_formats import to_markdown
 from latentlab.report.tables import main_table, tidy
 from latentlab.results import MetricResult, NetworkName, append_results
