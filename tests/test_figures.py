@@ -346,6 +346,7 @@ def test_strips_end_at_the_images_of_the_pair():
     generator = style_generator()
     picture, shown = interpolation(renderer(generator))
     assert shown["settings"]["interpolation"] == {"z": "slerp", "w": "lerp"}
+    assert shown["settings"]["epsilon"] == 1e-4  # that of path lengths
     drawn_noise = draw_noise(generator, slice(0, 2), seed=0, stream=NOISE)
     lefts = []
     for end in (0, 1):
