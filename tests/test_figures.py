@@ -183,8 +183,8 @@ def test_scales_show_the_same_samples_ever_smaller():
 
 @pytest.mark.parametrize(
     ("num_ws", "sizes"),
-    [(18, (4, 4, 10)), (16, (4, 4, 8)), (12, (4, 4, 4)), (10, (2, 2, 6)), (8, (2, 2, 4)), (6, (2, 2, 2)),
-     (4, (1, 1, 2)), (3, (1, 1, 1))],
+    [(18, (4, 4, 10)), (16, (4, 4, 8)), (12, (4, 4, 4)), (10, (4, 4, 2)), (9, (2, 2, 5)), (8, (2, 2, 4)),
+     (6, (2, 2, 2)), (4, (1, 1, 2)), (3, (1, 1, 1))],
 )  # fmt: skip
 def test_groups_of_layers(num_ws, sizes):
     groups = layer_groups(num_ws)
@@ -196,12 +196,19 @@ def test_two_layers_are_coarse_and_fine():
     assert layer_groups(2) == {"coarse": range(1), "fine": range(1, 2)}
 
 
-def test_at_1024_pixels_groups_are_the_papers():
-    generator = style_generator(1024, fmap_base=1024, fmap_max=2)
+@pytest.mark.parametrize(("resolution", "fine"), [(1024, "layers 8–17, 64–1024 pixels"), (64, "layers 8–9, 64 pixels")])
+def test_from_64_pixels_on_groups_are_the_papers(resolution, fine):
+    generator = style_generator(resolution, fmap_base=1024, fmap_max=2)
     words = [layers_in_words(generator, group) for group in layer_groups(generator.num_ws).values()]
-    assert words == ["layers 0–3, 4–8 pixels", "layers 4–7, 16–32 pixels", "layers 8–17, 64–1024 pixels"]
+    assert words == ["layers 0–3, 4–8 pixels", "layers 4–7, 16–32 pixels", fine]
+
+
+def test_noise_of_4_to_32_pixels_is_coarse():
+    generator = style_generator(1024, fmap_base=1024, fmap_max=2)
     heights = [height for height, _ in generator.synthesis.noise_shapes]
     assert noise_groups(heights) == ([4, 8, 16, 32], [64, 128, 256, 512, 1024])
+    assert noise_groups([4, 8, 16, 32, 64]) == ([4, 8, 16, 32], [64])
+    assert noise_groups([4, 8, 16, 32]) == ([4, 8], [16, 32])
     assert noise_groups([4, 4, 8, 8]) == ([4], [8])
     assert noise_groups([4]) == ([4], [])
 
@@ -346,6 +353,7 @@ def test_strips_end_at_the_images_of_the_pair():
     generator = style_generator()
     picture, shown = interpolation(renderer(generator))
     assert shown["settings"]["interpolation"] == {"z": "slerp", "w": "lerp"}
+    assert shown["settings"]["epsilon"] == 1e-4  # that of path lengths
     drawn_noise = draw_noise(generator, slice(0, 2), seed=0, stream=NOISE)
     lefts = []
     for end in (0, 1):
@@ -530,7 +538,7 @@ def test_the_page_names_every_figure_and_group():
     table = PAGE.partition("| `--only` |")[2].partition("\n\n")[0]
     cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     assert [name for cell in cells for name in re.findall(r"`(\w+)`", cell)] == list(FIGURES)
-    for num_ws, row in ((12, "0–3 (4, 8) | 4–7 (16, 32) | 8"), (6, "0–1 (4) | 2–3 (8) | 4"), (3, "0 | 1 | 2")):
+    for num_ws, row in ((10, "0–3 (4, 8) | 4–7 (16, 32) | 8"), (6, "0–1 (4) | 2–3 (8) | 4"), (3, "0 | 1 | 2")):
         coarse, middle, fine = layer_groups(num_ws).values()
         starts = [int(cell.split("–")[0].split(" ")[0]) for cell in row.split(" | ")]
         assert row in PAGE

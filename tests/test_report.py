@@ -24,15 +24,16 @@ from latentlab.errors import DataError, OutputExistsError, UsageError
 from latentlab.report import ReportRun, read_card, read_run, render_report
 from latentlab.report.charts import VARIABLES, W, Z
 from latentlab.report.comparison import compare, differing_fields
+from latentlab.report.departures import substitutes
 from latentlab.report.figures import distance_histogram, training_charts
 from latentlab.report.formatting import flatten, interval, listing, number
 from latentlab.report.orderings import ordering_checks
 from latentlab.report.page import _facts
 from latentlab.report.pictures import picture, strip, tile
-from latentlab.report.published import ORDERINGS, RELEASED_NETWORK, TABLE_4
+from latentlab.report.published import ORDERINGS, RELEASED_NETWORK, RELEASED_NOTE, TABLE_4, published_pair
 from latentlab.report.rows import Scale, attribute_rows, main_rows, protocol_warnings
 from latentlab.report.sections import SectionTable
-from latentlab.report.sentences import headline, missing_parts, mixed_networks, substitutes, unequal_training
+from latentlab.report.sentences import headline, missing_parts, mixed_networks, unequal_training
 from latentlab.report.table_formats import to_markdown
 from latentlab.report.tables import main_table, tidy
 from latentlab.results import MetricResult, NetworkName, append_results
@@ -396,6 +397,29 @@ def test_orderings_of_the_paper(runs: list[ReportRun]) -> None:
     assert ordering_checks([runs[1]]) == []
 
 
+@pytest.mark.parametrize(
+    ("depth", "against_z", "against_traditional"),
+    [(8, "664.9", "234.0 against 412.0"), (1, "–", "219.9 against 412.0"), (3, "–", "–")],
+)
+def test_orderings_stand_beside_the_papers_numbers_of_as_deep_mappings(
+    tmp_path: Path, runs: list[ReportRun], depth: int, against_z: str, against_traditional: str
+) -> None:
+    shallow = read_run(write_run(tmp_path / "other", depth=depth, results=style_results()))
+    own, crossed = (check for check in ordering_checks([shallow, runs[1]]) if check.column == "PPL full")
+    assert "in no table" in own.claim
+    assert own.paper.split(" against ")[-1] == against_z
+    assert crossed.paper == against_traditional
+
+
+@pytest.mark.parametrize("form", ["html", "md", "tex"])
+def test_every_format_says_whose_numbers_of_the_released_network_are(
+    tmp_path: Path, runs: list[ReportRun], form: str
+) -> None:
+    text = " ".join(render_report(runs, tmp_path / "out", formats=[form]).read_text("utf-8").split())
+    said = RELEASED_NOTE.replace("’", "'") if form == "tex" else RELEASED_NOTE
+    assert text.count(said) == 2  # below the main table and below the orderings
+
+
 def test_generators_trained_on_different_images_are_not_ordered(runs: list[ReportRun]) -> None:
     config = {**runs[1].config, "dataset": {"name": "celeba32", "fingerprint": "ff"}}
     other = dataclasses.replace(runs[1], config=config, stats=runs[1].stats[:60])
@@ -431,8 +455,12 @@ def test_published_numbers_have_the_published_order() -> None:
     assert rows["traditional", 8, "z"].ls == 170.29
     assert rows["style", 8, "w"].ppl_full == 234.0
     for ordering in ORDERINGS:
+        depths = [(8 if slot.mapped else 0) for slot in (ordering.lower, ordering.upper)]
+        lower, upper = ordering.lower, ordering.upper
+        pair = published_pair((lower.arch, depths[0], lower.space), (upper.arch, depths[1], upper.space))
+        assert pair is not None
         for number_of in ("ppl_full", "ppl_end", "ls"):
-            assert getattr(ordering.lower_row, number_of) < getattr(ordering.upper_row, number_of), ordering.claim
+            assert getattr(pair[0], number_of) < getattr(pair[1], number_of), ordering.claim
     assert {row.label for row in RELEASED_NETWORK} == {"Style-based 8"}
 
 
@@ -440,11 +468,29 @@ def test_published_numbers_have_the_published_order() -> None:
 
 
 def test_numbers_keep_about_four_digits() -> None:
-    shown = {3.7894: "3.79", 41.234: "41.23", 412.34: "412.3", 12345.6: "12,346", 0.01234: "0.012", 2.5e7: "2.50 × 10⁷"}
+    shown = {
+        3.7894: "3.79",
+        41.234: "41.23",
+        412.34: "412.3",
+        12345.6: "12,346",
+        0.01234: "0.0123",
+        2.5e7: "2.50 × 10⁷",
+    }
     assert {value: number(value) for value in shown} == shown
     assert [number(None), number(math.nan), number(math.inf)] == ["–"] * 3
     assert interval((99.5, 101.25), like=100.0) == "[99.5, 101.2]"
+    assert interval((0.1, 412.0), like=300.0) == "[0.1, 412.0]"
     assert interval((None, 1.0)) == interval(None) == ""
+
+
+def test_small_numbers_keep_three_digits() -> None:
+    shown = {0.5: "0.500", 0.0499: "0.0499", 0.01146: "0.0115", 0.00049: "0.000490", 1e-4: "0.000100"}
+    shown |= {9.99e-5: "9.99 × 10⁻⁵", -0.0118: "-0.0118", -2.3e-6: "-2.30 × 10⁻⁶", 0.0: "0.000"}
+    assert {value: number(value) for value in shown} == shown
+    assert f"{number(0.0118)} {interval((0.0113, 0.0123), like=0.0118)}" == "0.0118 [0.0113, 0.0123]"
+    assert interval((0.0, 3e-5), like=2e-5) == "[0.000, 3.00 × 10⁻⁵]"
+    assert interval((-0.00031, 0.00042), like=0.0) == "[-0.000310, 0.000420]"
+    assert [number(-0.0), number(-0.0001, like=0.5)] == ["0.000"] * 2
 
 
 def test_small_helpers() -> None:

@@ -95,13 +95,13 @@ def test_they_stand_in_a_table_of_their_own(run: ReportRun, tmp_path: Path) -> N
     assert "Higher is better; not in the paper." in text
     own = text.split('id="disentanglement"')[1].split("</section>")[0]
     assert own.count("W is higher") == 1
-    assert "0.012" in own
+    assert "0.0123" in own
     assert "protocol of the disentanglement metrics, against the labels by quick" in text
     assert all(cell is None for row in main_rows([run]) for cell in row.cells.values())
     markdown = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     part = markdown.split("## Disentanglement of one against the labels by quick")[1].split("##")[0]
     assert "Higher is better; not in the paper; over all factors." in part
-    assert "| MIG | 0.100 [0.080, 0.120] | 0.012 | 0.300 [0.280, 0.320] | 0.012 | W is higher |" in part
+    assert "| MIG | 0.100 [0.080, 0.120] | 0.0123 | 0.300 [0.280, 0.320] | 0.0123 | W is higher |" in part
     table = pd.read_csv(tmp_path / "out" / "tables.csv")
     assert len(table) == 8
     assert table["against"].tolist() == ["the labels by quick"] * 7 + ["the factors in true.npz"]

@@ -10,7 +10,10 @@ from test_report_measurements import PUBLISHED, fid
 
 from latentlab.report import ReportRun, read_run
 from latentlab.report.citations import WORKS, bibliography, cited, in_words, with_citations
+from latentlab.report.contents import gather
+from latentlab.report.departures import substitutes
 from latentlab.report.methods import methods
+from latentlab.report.sections import Section
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,39 @@ def test_separability_is_told_by_its_protocol(run: ReportRun) -> None:
     text = said(run, other)
     assert "C = 1.0) was fitted by the solver liblinear-dual [@fan2008liblinear]" in text
     assert "where said, they were refitted" in text
+
+
+LATENTLAB = {"solver": "newton", "confidence": "log-odds", "one_class": "invalid"}
+OFFICIAL = {"solver": "liblinear", "confidence": "stylegan", "one_class": "entropy 0"}
+
+
+def test_other_rules_of_separability_than_the_authors_are_told(run: ReportRun) -> None:
+    own, official = (changed(separability("ls_z", 0.3), **rules) for rules in (LATENTLAB, OFFICIAL))
+    words = ("by Newton’s method to convergence", "of the largest log-odds", "left out of the score. In the authors’")
+    for told in (said(run, own), " ".join(substitutes([with_results(run, own)], []))):
+        assert [told.count(word) for word in words] == [1, 1, 1]
+    assert "authors’ code" not in said(run, official)
+    dual = changed(separability("ls_z", 0.3), **OFFICIAL | {"solver": "liblinear-dual", "confidence": "log-odds"})
+    assert [word in said(run, dual) for word in words] == [False, True, False]
+
+
+def test_other_images_and_features_than_fids_are_told(run: ReportRun) -> None:
+    few = fid("fid5k", 5.0, num_samples=5000)
+    assert "5,000 generated and 30,000 real, where the paper takes 50,000 of each." in said(run, few)
+    assert "where the paper takes 50,000" not in said(run, fid("fid50k", 5.0))  # all the real images that there are
+    some = {"name": "faces", "num_images": 30_000, "of": 70_000}
+    assert "50,000 generated and 30,000 real, where" in said(run, changed(fid("fid50k", 5.0), real=some))
+    other = changed(fid("fd_classifiers50k", 5.0), features={"name": "classifier:quick"})
+    assert "Features of distances to real images: classifier:quick, in place of FID’s Inception" in said(run, other)
+    assert "Features of distances to real images" not in said(run, few)
+
+
+def test_the_rule_of_intervals_is_that_of_single_runs_where_there_are_other_sections(run: ReportRun) -> None:
+    runs = [with_results(run, separability("ls_z", 0.3))]
+    section = Section("Over seeds", "over-seeds", ["Ratios decide."])
+    alone, beside = (" ".join(gather("A", runs, sections=extra).methods) for extra in ((), (section,)))
+    assert "In a comparison of two numbers, one number is called lower than another only where" in alone
+    assert "In tables of single runs, one number is called lower than another only where" in beside
 
 
 def test_distances_to_real_images_and_disentanglement_are_told(run: ReportRun) -> None:

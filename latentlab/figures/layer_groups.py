@@ -1,7 +1,7 @@
 """Which layers are coarse, middle and fine: the paper's rule, and how it shrinks with the network.
 
 The paper (figure 3) calls 4-8 pixels coarse, 16-32 middle and 64-1024 fine: two resolutions, two, and the rest.
-Networks below 128 pixels have too few resolutions for that; theirs are one, one, and the rest.
+Networks below 64 pixels have too few resolutions for that; theirs are one, one, and the rest.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from latentlab.protocols import GeneratorLike
 
 Group = Literal["coarse", "middle", "fine"]
 GROUPS: tuple[Group, ...] = ("coarse", "middle", "fine")
-_WIDE, _NARROW = 12, 6
-"""Layers from which coarse and middle have four each (128 pixels), and two (16 pixels); below, one."""
-_RESOLUTIONS = (6, 3)
+_WIDE, _NARROW = 10, 6
+"""Layers from which coarse and middle have four each (64 pixels), and two (16 pixels); below, one."""
+_RESOLUTIONS = (5, 3)
 """The same in resolutions."""
 
 
 def layer_groups(num_ws: int) -> dict[Group, range]:
-    """Layers of each group: four coarse, four middle and the rest from 12 layers on (128 pixels; the paper's 18 are
+    """Layers of each group: four coarse, four middle and the rest from 10 layers on (64 pixels; the paper's 18 are
     1024), two and two from 6 (16 pixels), one and one below; groups without layers are left out."""
     width = 4 if num_ws >= _WIDE else 2 if num_ws >= _NARROW else 1
     if num_ws == 2:

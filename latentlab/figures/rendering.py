@@ -12,6 +12,7 @@ from latentlab.blocks import block_rows, spread
 from latentlab.errors import DataError, UsageError
 from latentlab.images import box_resize, quantized
 from latentlab.latents import sample_z, truncate
+from latentlab.metrics.path_length import EPSILON
 from latentlab.progress import Progress
 from latentlab.protocols import GeneratorLike, NoiseMode, draw_noise, normalizes_z, synthesize, takes_noise
 from latentlab.results import NetworkName
@@ -32,7 +33,7 @@ class FigureSettings:
         noise_draws: Images of one latent of which the deviation is taken.
         num_pairs: Pairs between which is interpolated.
         speed_points: Places on a path at which its speed is measured.
-        epsilon: Step along the path of the speed.
+        epsilon: Step along the path of the speed; that of path lengths, if left out.
         num_edits: Attributes along whose directions is moved.
     """
 
@@ -41,7 +42,7 @@ class FigureSettings:
     noise_draws: int = 100
     num_pairs: int = 4
     speed_points: int = 33
-    epsilon: float = 1e-3
+    epsilon: float = EPSILON
     num_edits: int = 4
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from latentlab.errors import DataError
 from latentlab.report.blocks import Block, blocks
 from latentlab.report.choice import Further, further_measurements
+from latentlab.report.departures import substitutes
 from latentlab.report.disentanglement import Table, disentanglement_tables, disentanglement_warnings
 from latentlab.report.inputs import ReportRun
 from latentlab.report.methods import methods
@@ -16,7 +17,7 @@ from latentlab.report.pictures import limit
 from latentlab.report.realism import Realism, realism
 from latentlab.report.rows import ProtocolWarning, Row, main_rows, protocol_warnings
 from latentlab.report.sections import Section, check_sections
-from latentlab.report.sentences import substitutes, unequal_training
+from latentlab.report.sentences import unequal_training
 
 PICTURE_BYTES = 7_000_000
 """What all pictures may take in a page together, before they are written as text, which adds a third."""
@@ -91,7 +92,7 @@ def gather(
         disentanglement=tables,
         disentanglement_warnings=disentanglement_warnings(tables),
         orderings=ordering_checks(runs),
-        methods=methods(runs, cards),
+        methods=methods(runs, cards, alone=not sections),
     )
 
 

@@ -5,19 +5,27 @@ from collections.abc import Sequence
 from typing import Any
 
 NONE = "–"
+_SMALL, _LARGE = 1e-4, 1e6
+"""Below and from where on numbers are written with a power of ten."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, *, like: float | None = None) -> str:
-    """About four significant digits, with as many decimals as `like` (by default `value` itself) would get."""
+    """Three to four significant digits, with as many decimals as `like` (by default `value` itself) would get."""
     if value is None or not math.isfinite(value):
         return NONE
-    size = abs(value if like is None or not math.isfinite(like) else like)
-    if size >= 1e6 or abs(value) >= 1e6:
+    size = abs(value) if not like or not math.isfinite(like) else abs(like)
+    if value and (size < _SMALL or max(size, abs(value)) >= _LARGE):
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 3
-    return f"{value:,.{decimals}f}"
+    return f"{value:z,.{_decimals(size)}f}"
+
+
+def _decimals(size: float) -> int:
+    """Of numbers as large as `size`: three significant digits below 0.1, three decimals from there to 1."""
+    if size < 1:
+        return 3 if size < _SMALL else max(3, 2 - math.floor(math.log10(size)))
+    return 0 if size >= 1000 else 1 if size >= 100 else 2
 
 
 def interval(ci95: Sequence[float | None] | None, *, like: float | None = None) -> str:

@@ -5,9 +5,10 @@ from typing import Any
 
 from latentlab.data.attributes import CELEBA_POSITIVE_SHARE
 from latentlab.report.comparison import attribute_counts
+from latentlab.report.departures import substitutes
 from latentlab.report.formatting import count, flatten, listing, plain
 from latentlab.report.inputs import ReportRun, num_real
-from latentlab.report.sentences import PAPER_DISTANCES, distance, kind, substitutes
+from latentlab.report.sentences import PAPER_DISTANCES, distance, kind
 from latentlab.results import DISENTANGLEMENT, HIGHER_IS_BETTER, MetricResult, is_image_distance
 
 _PROTOCOLS = {"stylegan2-ada": "[@karras2020training]"}
@@ -28,15 +29,20 @@ _PACKAGES = {
 }
 _PACKAGE_WORKS = {"torch": " [@paszke2019pytorch]", "scikit-learn": " [@pedregosa2011scikit]"}
 RULE = (
-    "One number is called lower than another only where their protocols agree and their 95 % intervals do not overlap. "
-    "The intervals cover the sampling of latents, not what another training run would give."
+    "one number is called lower than another only where their protocols agree and their 95 % intervals do not overlap. "
+    "These intervals cover the sampling of latents, not what another training run would give."
 )
 
 
-def methods(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> list[str]:
+def methods(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]], *, alone: bool = True) -> list[str]:
     """Paragraphs on the generators, each kind of number that there is, what stands in for the paper's, and software.
 
     `[@key]` in them cites a work of `citations.WORKS`.
+
+    Args:
+        runs: Of the report.
+        cards: Of the classifiers.
+        alone: Whether the report has no other sections, whose tables may follow a rule of their own.
     """
     results = [result for run in runs for result in run.shown.values()]
     kinds = (
@@ -49,7 +55,8 @@ def methods(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> li
     found = [_generators(runs), *measured]
     if others := substitutes(runs, cards):
         found.append(f"These settings are not the paper’s [@karras2019style]. {' '.join(others)}")
-    return [*found, f"{RULE} {_software(results)}".strip()] if measured else found
+    where = "In a comparison of two numbers" if alone else "In tables of single runs"
+    return [*found, f"{where}, {RULE} {_software(results)}".strip()] if measured else found
 
 
 def _generators(runs: Sequence[ReportRun]) -> str:

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from latentlab.report.comparison import Comparison, compare
-from latentlab.report.formatting import number
+from latentlab.report.formatting import NONE, number
 from latentlab.report.inputs import ReportRun
-from latentlab.report.published import ORDERINGS, Ordering, PublishedRow, Slot
+from latentlab.report.published import ORDERINGS, Ordering, PublishedRow, Slot, published_pair
 from latentlab.report.rows import COLUMNS
 
 
 @dataclass(frozen=True)
 class OrderingCheck:
-    """One ordering of the paper, in one column, against the runs of a report."""
+    """One ordering of the paper, in one column, against the runs of a report.
+
+    `paper` has the published numbers of generators of the runs' architectures and depths, a dash where there are none.
+    """
 
     claim: str
     column: str
@@ -41,7 +44,7 @@ def ordering_checks(runs: Sequence[ReportRun]) -> list[OrderingCheck]:
                 here = f"{number(a.value)} ({lower.name}) against {number(b.value)} ({upper.name})"
                 if ordering.same_generator:
                     here = f"{number(a.value)} against {number(b.value)} ({lower.name})"
-                verdict, paper = _VERDICTS[comparison.verdict], _paper_pair(ordering, column)
+                verdict, paper = _VERDICTS[comparison.verdict], _paper_pair(ordering, lower, upper, column)
                 checks.append(OrderingCheck(ordering.claim, column, paper, here, verdict, comparison.reason))
     return checks
 
@@ -64,9 +67,11 @@ def published_value(row: PublishedRow, column: str) -> float:
     return {"PPL full": row.ppl_full, "PPL end": row.ppl_end, "Separability": row.ls}[column]
 
 
-def _paper_pair(ordering: Ordering, column: str) -> str:
-    low, high = published_value(ordering.lower_row, column), published_value(ordering.upper_row, column)
-    return f"{number(low)} against {number(high)}"
+def _paper_pair(ordering: Ordering, lower: ReportRun, upper: ReportRun, column: str) -> str:
+    """What the paper has of generators as deep as these runs."""
+    low, high = ordering.lower, ordering.upper
+    pair = published_pair((low.arch, lower.depth or 0, low.space), (high.arch, upper.depth or 0, high.space))
+    return NONE if pair is None else " against ".join(number(published_value(row, column)) for row in pair)
 
 
 def by_claim(checks: Sequence[OrderingCheck]) -> dict[str, list[OrderingCheck]]:

@@ -39,6 +39,7 @@ def page(content: Content, sections: Sequence[Section]) -> str:
         substitutes=content.substitutes,
         rows=content.rows,
         paper=any(row.published for row in content.rows),
+        released=standard.shows_released(content),
         scales={name: rows.column_scale(row.cells[name] for row in content.rows) for name in rows.COLUMNS},
         warnings=content.warnings,
         blocks=content.blocks,

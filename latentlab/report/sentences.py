@@ -6,7 +6,6 @@ from typing import Any
 from latentlab.report.comparison import attribute_counts, compare
 from latentlab.report.formatting import attribute, count, listing, number, plain, times
 from latentlab.report.inputs import ReportRun
-from latentlab.report.published import LS_SAMPLES, PPL_IMAGE_SIZE, PPL_PROTOCOL, PPL_SAMPLES
 from latentlab.report.rows import COLUMNS, AttributeRow
 from latentlab.results import HIGHER_IS_BETTER, METRICS, MetricResult
 
@@ -16,15 +15,6 @@ SHORT = {
     metric.format(space): f"{column} in {space.upper()}" for column, metric in COLUMNS.items() for space in ("z", "w")
 }
 """What metrics are called inside a sentence."""
-
-PPL_WORDS = {
-    "name": "Protocol of path lengths",
-    "method": "Path lengths by",
-    "precision": "Precision of path lengths",
-    "crop": "Crop of path lengths’ images",
-    "quantize": "Rounding of path lengths’ images",
-}
-"""What protocol fields of path lengths are called where they are not the paper’s."""
 
 PAPER_DISTANCES = ("lpips-vgg", "lpips-vgg16")
 MAKES = {"ppl": "latentlab ppl", "ls": "latentlab sample` and then `latentlab separability"}
@@ -127,50 +117,6 @@ def attribute_sentence(rows: Sequence[AttributeRow]) -> str:
 def _counted(rows: Sequence[AttributeRow], *, of: str = "") -> str:
     settled = sum(row.settled for row in rows)
     return f"{len(rows) or 'none'}{of}" + (f" (in {settled} of them the 95 % intervals do not overlap)" if rows else "")
-
-
-def substitutes(runs: Sequence[ReportRun], cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What stands in for the paper’s data, distance and classifiers, and where fewer samples were taken."""
-    found = [
-        f"Training images: {dataset}, in place of FFHQ or CelebA-HQ at 1024×1024."
-        for dataset in dict.fromkeys(run.dataset for run in runs)
-        if dataset and not dataset.lower().startswith(PAPER_DATASETS)
-    ]
-    results = [result for run in runs for result in run.shown.values()]
-    names = dict.fromkeys(name for result in results if (name := distance(result)))
-    found += [
-        f"Distance between images: {name}, in place of LPIPS with VGG16."
-        for name in names
-        if name not in PAPER_DISTANCES
-    ]
-    found += _other_rules([result for result in results if result.metric.startswith("ppl")])
-    sizes = sorted({size for result in results if isinstance(size := result.protocol.get("image_size"), int)})
-    if sizes and sizes[0] < PPL_IMAGE_SIZE:
-        widths = listing([str(size) for size in sizes])
-        found.append(f"Images that the distance sees: {widths} pixels wide, where the paper’s are {PPL_IMAGE_SIZE}.")
-    found += [sentence for card in cards if (sentence := trunk_sentence(card))]
-    return found + _fewer_samples(results)
-
-
-def _other_rules(lengths: Sequence[MetricResult]) -> list[str]:
-    """In what path lengths were measured otherwise than the paper's, their distance and size apart."""
-    found = []
-    for field, what in PPL_WORDS.items():
-        paper = PPL_PROTOCOL.get(field, "none")
-        taken = [plain(result.protocol[field]) for result in lengths if field in result.protocol]
-        other = [value for value in dict.fromkeys(taken) if value != paper]
-        if other:
-            found.append(f"{what}: {listing(other)}, where the paper has {paper}.")
-    return found
-
-
-def _fewer_samples(results: Sequence[MetricResult]) -> list[str]:
-    found = []
-    for prefix, what, paper in (("ppl", "PPL pairs", PPL_SAMPLES), ("ls", "Samples for separability", LS_SAMPLES)):
-        taken = sorted({result.num_samples for result in results if result.metric.startswith(prefix)})
-        if taken and taken[0] < paper:
-            found.append(f"{what}: {listing([count(n) for n in taken])}, where the paper takes {count(paper)}.")
-    return found
 
 
 def distance(result: MetricResult) -> str:

@@ -10,7 +10,7 @@ from latentlab.report.charts import Chart
 from latentlab.report.contents import Content
 from latentlab.report.formatting import listing, plain
 from latentlab.report.pictures import picture, strip
-from latentlab.report.published import ARXIV
+from latentlab.report.published import ARXIV, RELEASED_NETWORK, RELEASED_NOTE
 from latentlab.report.rows import ProtocolWarning
 from latentlab.report.sections import Section, SectionFigure, SectionTable
 from latentlab.report.sentences import source_sentence, trunk_sentence, unmeasured, weak_sentence
@@ -18,6 +18,9 @@ from latentlab.report.sentences import source_sentence, trunk_sentence, unmeasur
 MAIN_TABLE, FURTHER, TABLE_4, ORDERINGS = "Main table", "Further measurements", "Table 4 of the paper", "Orderings"
 REALISM = "Distances to real images"
 """Titles of the tables that there is one of; the others have the run's name in theirs."""
+
+PAPER_PAIR = f"The paper’s pair is of mappings as deep as those here, a dash where it has none. {RELEASED_NOTE}"
+"""What the column of the paper's numbers beside orderings has."""
 
 
 def all_sections(content: Content, *, pictures: bool = True) -> list[Section]:
@@ -47,6 +50,8 @@ def _numbers(content: Content) -> Section:
             f"Columns called paper: {ARXIV}, FFHQ at 1024×1024, other data, distance and classifiers, for the order of "
             "generators and spaces only, not to be compared with the numbers beside them."
         )
+    if shows_released(content):
+        notes.append(RELEASED_NOTE)
     found = [SectionTable(MAIN_TABLE, tables.main_table(content.runs), notes)]
     if content.further:
         found.append(
@@ -60,6 +65,11 @@ def _numbers(content: Content) -> Section:
         *(f"Missing for {block.run.name}: {line}" for block in content.blocks for line in block.missing),
     ]
     return Section("Numbers", "numbers", tables=found, notes=cautions)
+
+
+def shows_released(content: Content) -> bool:
+    """Whether numbers beside those of the report are of the network that the paper's authors released."""
+    return any(row.published in RELEASED_NETWORK for row in content.rows)
 
 
 def _warning(warning: ProtocolWarning) -> str:
@@ -192,7 +202,7 @@ def _paper(content: Content) -> Section:
     found = [SectionTable(TABLE_4, tables.published_table(), ["Lower is better."])]
     if content.orderings:
         note = "An ordering holds, or does not, only where the 95 % intervals of the two numbers do not overlap."
-        found.append(SectionTable(ORDERINGS, tables.ordering_table(content.orderings), [note]))
+        found.append(SectionTable(ORDERINGS, tables.ordering_table(content.orderings), [note, PAPER_PAIR]))
     return Section("The paper’s numbers, for reference", "paper", [words], found)
 
 

@@ -2,7 +2,8 @@
 
 Per attribute, the most confidently labelled samples are kept, a linear SVM is fitted from latents to labels, and
 H(Y|X), the entropy of the label Y left when the SVM's answer X on the same samples is known, is computed.
-Score = exp(sum over attributes of H in nats) = 2^(sum in bits); 1 is perfect, 2^A useless, lower is better.
+Score = exp(sum over attributes of H in nats) = 2^(sum in bits); 1 is perfect, lower is better, and hyperplanes that say
+nothing score 2^(sum of H(Y)).
 """
 
 from latentlab.metrics.separability.comparing import Comparison, compare_stores
