@@ -1,17 +1,19 @@
 """A tiny study from nothing to its tables: once, again, killed, damaged, and by several at once."""
 
+import json
 import random
 import shutil
 
 import pytest
 import torch
-from tiny_study import killed_after, numbers, study_in, tiny_recipe
+from tiny_study import TINY, Silent, killed_after, numbers, study_in, tiny_recipe, unexpected
 
 from latentlab.errors import UsageError
 from latentlab.results import append_results
-from latentlab.study import Study
+from latentlab.study import Estimates, InProcess, Study
 from latentlab.study.checking import Checker
-from latentlab.study.folder import jobs_of
+from latentlab.study.folder import StudyFolder, jobs_of
+from latentlab.study.reporting import write_report
 
 KILLS = 20
 pytestmark = pytest.mark.filterwarnings("ignore::latentlab.errors.LatentLabWarning")
@@ -95,7 +97,7 @@ def test_what_was_damaged_is_set_aside_said_and_made_again(copy, finished, name,
     path.write_bytes(content[:place] + b"damage" + content[place + 6 :])
     said = []
     study = study_in(copy, tiny_recipe(), said=said)
-    assert any(words.startswith(f"{job}: ") and "is damaged" in words and "made again" in words for words in said)
+    assert any(words.startswith(f"{job}: ") and "cannot be used" in words and "made again" in words for words in said)
     assert any((copy / "damaged").iterdir())
     assert numbers(study.summaries()) == numbers(finished.summaries())
 
@@ -137,3 +139,106 @@ def test_tables_and_seeds_are_added_to_a_study_and_shared_runs_are_not_trained_a
     checker = Checker(study.folder, study.recipe)
     left = [job.name for job in jobs_of(study.recipe) if checker.look(job).state != "finished"]
     assert all(name.endswith("-seed1") or name.startswith("separability") for name in left)
+
+
+def planned_and_done(root, recipe, monkeypatch):
+    """What the command does: a plan (without trials), and the jobs that are left by it."""
+    monkeypatch.setattr("latentlab.study.estimate", lambda recipe, jobs, **_: Estimates(recipe))
+    study = Study(root, recipe, device=torch.device("cpu"))
+    said: list[str] = []
+    with study.alone():
+        study.fit()
+        _, plan = study.plan()
+        study.begin()
+        outcomes = list(study.run(InProcess(torch.device("cpu"), said.append), plan, Silent()))
+    assert unexpected(outcomes) == []
+    return study, said, [outcome.job for outcome in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", None),
+        ("config.json", b""),
+        ("config.json", b'{"trainer": {"total_kimg": null}}'),
+        ("stats.jsonl", b"garbage\n"),
+        ("NEWEST/network.json", b"[]"),
+        ("results.jsonl", None),
+    ],
+)
+def test_whatever_a_run_lacks_its_numbers_come_again(copy, finished, monkeypatch, name, content):
+    newest = sorted((copy / "runs/style-2-seed0/snapshots").iterdir())[-1]
+    path = copy / "runs/style-2-seed0" / name.replace("NEWEST", str(newest))
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    study, said, jobs = planned_and_done(copy, tiny_recipe(), monkeypatch)
+    assert numbers(study.summaries()) == numbers(finished.summaries())
+    assert all(job.endswith("style-2-seed0") for job in jobs)
+    if name != "results.jsonl":
+        assert any(words.startswith("train/style-2-seed0: ") for words in said)
+    assert write_report(study, study.summaries()).is_file()
+
+
+def test_a_run_of_other_settings_is_not_taken_for_the_recipes(copy, monkeypatch):
+    (copy / "study.json").unlink()
+    fields = {**TINY["training"]["fields"], "trainer.r1_gamma": 3.0}
+    other = tiny_recipe(training={"kimg": 0.4, "fields": fields})
+    study, said, jobs = planned_and_done(copy, other, monkeypatch)
+    assert any("it was trained with other settings: trainer.r1_gamma was" in one for one in said), said
+    assert {"train/style-2-seed0", "ppl/style-2-seed0", "fid/traditional-0-seed0"} <= set(jobs)
+    config = json.loads((copy / "runs/style-2-seed0/config.json").read_text())
+    assert config["trainer"]["r1_gamma"] == 3.0
+    assert all(finding.state == "finished" for finding in map(Checker(study.folder, other).look, jobs_of(other)[:2]))
+
+
+def test_a_study_whose_study_file_was_removed_is_found_again(copy, finished, monkeypatch):
+    (copy / "study.json").unlink()
+    (copy / "report").mkdir()
+    study, _, jobs = planned_and_done(copy, tiny_recipe(), monkeypatch)
+    assert [job for job in jobs if not job.startswith("separability")] == []
+    assert numbers(study.summaries()) == numbers(finished.summaries())
+
+
+def test_a_study_that_has_done_nothing_takes_another_recipe(tmp_path):
+    folder = StudyFolder(tmp_path / "s")
+    folder.begin(tiny_recipe(data={"source": "/nowhere", "resolution": 16}))
+    assert folder.begin(tiny_recipe()) == tiny_recipe()
+
+
+def test_what_fails_unexpectedly_ends_one_job_and_not_the_study(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("latentlab.study.doing.sample", full)
+    recipe = tiny_recipe()
+    study = Study(tmp_path / "s", recipe, device=torch.device("cpu"))
+    study.begin()
+    jobs = jobs_of(recipe)
+    seconds = dict.fromkeys((job.name for job in jobs), 1.0)
+    ended = InProcess(torch.device("cpu"), str).run(study.folder, recipe, jobs, seconds=seconds, display=Silent())
+    states = {outcome.job: outcome for outcome in ended}
+    assert states["sample/style-2-seed0"].reason == "OSError: [Errno 28] No space left on device"
+    assert states["separability/style-2-seed0"].state == "skipped"
+    assert states["ppl/style-2-seed0"].state == states["fid/traditional-0-seed0"].state == "done"
+
+
+def test_how_much_of_a_training_is_left(copy):
+    study = Study(copy, tiny_recipe(), device=torch.device("cpu"))
+    checker, job = Checker(study.folder, study.recipe), jobs_of(study.recipe)[1]
+    (
+        last,
+        *_,
+    ) = sorted((copy / "runs" / job.run / "snapshots").iterdir(), reverse=True)
+    shutil.rmtree(last)
+    before = max(int(path.name) for path in last.parent.iterdir())
+    assert checker.look(job).state == "unfinished"
+    assert checker.share_left(job) == pytest.approx(1 - before / 400)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    study = Study(tmp_path / "file" / "s", tiny_recipe(), device=torch.device("cpu"))
+    with pytest.raises(UsageError, match=r"cannot be written .*name another --out"), study.alone():
+        pass

@@ -128,6 +128,7 @@ def test_files_that_are_no_recipe(tmp_path, text, words):
 def test_a_folder_of_another_recipe_is_refused_with_the_setting(tmp_path):
     folder = StudyFolder(tmp_path / "s")
     folder.begin(make_recipe(["4"], threads=1))
+    folder.run("style-8-seed0").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"measuring.pairs is 1000 there and 9 here"):
         folder.begin(make_recipe(["4"], settings={"measuring": {"pairs": 9}}, threads=1))
     assert folder.read() == make_recipe(["4"], threads=1)

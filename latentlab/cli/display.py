@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from latentlab.data import Dataset
 
 SECONDS_BETWEEN_LINES = 10.0
+PIPED = 120  # characters of a line that no terminal shows
 NAMED = 10  # skipped images that are named one by one
 
 
@@ -114,6 +116,16 @@ def say_skipped(dataset: "Dataset") -> None:
         say(f"left out {images} that cannot be read: {', '.join(dataset.skipped[:NAMED])}{more}")
 
 
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PIPED)
+
+
+def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table's cells need neither be cut nor broken where it is printed."""
+    widths = [max(map(cell_len, "\n".join(cells).split("\n"))) for cells in zip(columns, *rows, strict=True)]
+    return sum(widths) + 3 * len(widths) <= _console().width
+
+
 def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -127,8 +139,7 @@ def print_table(
         table.add_column(column, justify=align if number else "left", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width).print(table)
+    _console().print(table)
 
 
 def number(value: float | None) -> str:

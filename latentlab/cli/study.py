@@ -1,6 +1,6 @@
 """`latentlab study`: the paper's tables, from trainings to a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,12 +9,13 @@ import typer
 
 from latentlab.cli import completion
 from latentlab.cli.options import Device, torch_device
-from latentlab.errors import LatentLabError, UsageError
+from latentlab.cli.study_tables import print_measured, print_plan, print_summary
+from latentlab.errors import DataError, LatentLabError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from latentlab.study import Estimates, Executor, Outcome, Planned, Recipe, Study, Summary
+    from latentlab.study import Executor, Outcome, Planned, Study
 
 Preset = Literal["quick", "small", "paper"]
 """Sizes of everything; latentlab/study/recipe.py."""
@@ -23,7 +24,7 @@ Preset = Literal["quick", "small", "paper"]
 def study(
     table: Annotated[
         list[str] | None,
-        typer.Option(help="1, 2, 3, 4, all, or one of the recipe's own; may be given several times.", metavar="NAME"),
+        typer.Option(help="1, 2, 3, 4, all, or the recipe's own; several joined by commas.", metavar="NAME"),
     ] = None,
     preset: Annotated[
         Preset | None, typer.Option(help="quick: minutes a generator; small: for a GPU; paper: the paper's. (quick)")
@@ -88,7 +89,7 @@ def study(
     """  # fmt: skip
     from latentlab.cli.display import progress_bar, say
     from latentlab.report import check_formats
-    from latentlab.study import Study, make_recipe, read_recipe
+    from latentlab.study import Study, given_by, make_recipe, read_recipe
     from latentlab.study.folder import StudyFolder
 
     if address is not None and executor != "ray":
@@ -117,8 +118,10 @@ def study(
     if earlier and all(value is None for value in (table, preset, seeds, recipe, threads, processes, *said)):
         wanted = earlier  # nothing is asked for but that it go on
     else:
+        if earlier and recipe is None and preset in (None, earlier.preset):
+            given, preset = given_by(earlier), earlier.preset  # what is not said stays as it is
         wanted = make_recipe(
-            [] if table is None or "all" in table else table,
+            _tables(table, given),
             given=given,
             preset=preset,
             seeds=seeds,
@@ -131,13 +134,25 @@ def study(
         work.fit()
         with progress_bar("Trying what is to be done", "trials") as progress:
             estimates, plan = work.plan(progress)  # missing weights end it here, before anything is begun
-        _print_plan(plan, estimates)
+        print_plan(plan, estimates)
+        runner = _executor(executor, address, chosen)
         if dry_run:
+            print_measured(work)
             return
         work.begin()
-        failures = _run(work, plan, _executor(executor, address, chosen))
+        failures = _run(work, plan, runner)
         _finish(work, failures, asked)
         say(f"study in {work.folder.root}")
+
+
+def _tables(asked: Sequence[str] | None, given: Mapping[str, Any]) -> list[str]:
+    """Names of tables; none for all that the recipe has, or the paper's."""
+    from latentlab.study import TABLES
+
+    names = [part.strip() for name in asked or () for part in name.split(",")]
+    if "all" not in names:
+        return names
+    return [*TABLES, *(name for one in given.get("table", []) if (name := one.get("name")) not in TABLES)]
 
 
 def _threads() -> int:
@@ -155,46 +170,14 @@ def _executor(name: str, address: str | None, device: "torch.device") -> "Execut
     return InProcess(device, say)
 
 
-def _print_plan(plan: "Sequence[Planned]", estimates: "Estimates") -> None:
-    """What is to be done: a line for each generator, a column for each kind of work."""
-    from latentlab.cli.display import print_table
-    from latentlab.cli.runs import duration
-    from latentlab.study.folder import TITLES
-
-    kinds = [kind for kind in TITLES if any(planned.job.kind == kind for planned in plan)]
-    generators: dict[str, list[Planned]] = {}
-    for planned in plan:
-        generators.setdefault("all" if planned.job.variant is None else planned.job.variant.name, []).append(planned)
-    rows = []
-    for name, members in generators.items():
-        each = {planned.job.kind: duration(planned.seconds) for planned in members}
-        done = sum(planned.finished for planned in members)
-        left = sum(planned.seconds for planned in members if not planned.finished)
-        rows.append([name, *(each.get(kind, "") for kind in kinds), f"{done} of {len(members)}", duration(left)])
-    heads = [TITLES[kind][0].split()[-1 if kind == "classifiers" else 0].lower() for kind in kinds]
-    print_table(["generator", *heads, "jobs done", "time left"], rows)
-    if all(planned.finished for planned in plan):
-        print("Everything is done.")
-        return
-    total = sum(planned.seconds for planned in plan if not planned.finished)
-    trained = [one.job.variant.name for one in plan if one.job.variant and one.job.kind == "train" and not one.finished]
-    flops = sum(estimates.trainings[name].flops for name in trained)
-    guess = ", of which some is reckoned from its arithmetic alone" if estimates.extrapolated else ""
-    print(
-        f"{duration(total)} of work is left, by trials of {estimates.took:.0f} s on this machine{guess}."
-        + (f" The trainings among it are {flops:.2g} floating-point operations." if flops else "")
-    )
-
-
 def _run(work: "Study", plan: "list[Planned]", executor: "Executor") -> "list[Outcome]":
     from latentlab.cli.display import say, stages
 
-    for planned in plan:
-        if planned.finding.state == "damaged":
-            say(f"{planned.job.name}: {planned.finding.path} is damaged ({planned.finding.reason}) and is made again")
+    if all(planned.finished for planned in plan):
+        return []
     failures = []
     with stages() as display:
-        display.plan(sum(planned.seconds for planned in plan if not planned.finished) or 1.0)
+        display.plan(sum(planned.left for planned in plan) or 1.0)
         for outcome in work.run(executor, plan, display):
             if outcome.state == "failed":
                 say(f"{outcome.job} failed: {outcome.reason}")
@@ -213,46 +196,17 @@ def _finish(work: "Study", failures: "Sequence[Outcome]", formats: list[str]) ->
 
     summaries = work.summaries()
     for summary in summaries:
-        _print_summary(summary, work.recipe)
-    page = write_report(work, summaries, formats=formats)
-    print(f"Report: {page}")
-    if failures:
-        failed = [outcome for outcome in failures if outcome.state == "failed"]
+        print_summary(summary, work.recipe)
+    failed = [outcome for outcome in failures if outcome.state == "failed"]
+    try:
+        print(f"Report: {write_report(work, summaries, formats=formats)}")
+    except DataError:
+        if not failed:
+            raise
+    if failed:
         raise LatentLabError(
             f"{len(failed)} of the study's jobs failed, and {len(failures) - len(failed)} that need them were left "
             f"out: {failed[0].job}: {failed[0].reason} The same command tries them again."
         )
-
-
-def _print_summary(summary: "Summary", recipe: "Recipe") -> None:
-    from latentlab.cli.display import print_table
-    from latentlab.study.wording import cell, notes, short, substitutes, titles
-
-    table, title = summary.table, titles(recipe)
-    spaces = any(row.space for row in table.rows)
-    columns = ["generator", *(["space"] if spaces else [])]
-    for measure in table.measures:
-        columns += [title[measure], "paper"]
-    rows = []
-    for line in summary.lines:
-        row = [line.row.label or line.row.generator, *([(line.row.space or "").upper()] if spaces else [])]
-        for measure in table.measures:
-            one = line.cells[measure]
-            row += [
-                cell(one, len(recipe.seeds)).replace(" [", "\n[", 1),
-                "–" if one.paper is None else f"{one.paper:g}",
-            ]
-        rows.append(row)
-    print_table(columns, rows, title=f"Table {table.name}: {table.title}")
-    for words in (*substitutes(recipe, summary), *notes(summary, len(recipe.seeds))):
-        print(words)
-    if not summary.statements:
-        return
-    verdicts: dict[str, dict[str, str]] = {}
-    for statement in summary.statements:
-        verdicts.setdefault(statement.claim, {})[statement.measure] = short(statement)
-    rows = [[claim, *(found.get(measure, "") for measure in table.measures)] for claim, found in verdicts.items()]
-    print_table(["ordering (ratio of the two)", *(title[measure] for measure in table.measures)], rows)
-    print(
-        "holds, does not hold: the ratio's 95 % interval lies below, above 1; open: it holds 1. The report has them.\n"
-    )
+    if missing := [words for summary in summaries for words in summary.missing]:
+        raise LatentLabError(f"not measured, though nothing failed: {missing[0]}. The same command tries it again.")

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import weakref
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -63,6 +64,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip = zipfile.ZipFile(path)
+        weakref.finalize(self, self._zip.close)
         self._lock = threading.Lock()
 
     def members(self) -> list[zipfile.ZipInfo]:

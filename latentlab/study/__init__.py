@@ -25,7 +25,7 @@ from latentlab.study.folder import Job, StudyFolder, jobs_of
 from latentlab.study.on_ray import OnRay
 from latentlab.study.performing import Outcome
 from latentlab.study.preflight import check_possible
-from latentlab.study.reading import make_recipe, read_recipe
+from latentlab.study.reading import given_by, make_recipe, read_recipe
 from latentlab.study.recipe import Recipe
 from latentlab.study.summary import Summaries, Summary
 from latentlab.study.tables import TABLES, Table, Variant
@@ -44,6 +44,7 @@ __all__ = [
     "Summary",
     "Table",
     "Variant",
+    "given_by",
     "make_recipe",
     "read_recipe",
 ]
@@ -51,11 +52,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Planned:
-    """A job of the plan, with what is there of it and the seconds that the whole of it takes."""
+    """A job of the plan.
+
+    Attributes:
+        finding: What is there of it.
+        seconds: What the whole of it takes.
+        left: What is left of it takes.
+    """
 
     job: Job
     finding: Finding
     seconds: float
+    left: float
 
     @property
     def finished(self) -> bool:
@@ -83,12 +91,16 @@ class Study:
         """Hold the right to work in the folder.
 
         Raises:
-            UsageError: Another process works there.
+            UsageError: Another process works there, or it cannot be made.
         """
         taken = UsageError(
             f"another study is running in {self.folder.root}: wait for it, or name another --out. (A study that was "
             "killed holds nothing.)"
         )
+        try:
+            self.folder.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.folder.root} cannot be written ({error.strerror}): name another --out.") from error
         with only_writer(self.folder.lock, taken):
             yield
 
@@ -114,13 +126,22 @@ class Study:
         left = [job for job in jobs if findings[job.name].state != "finished"]
         check_possible(self.recipe, left, device=self.device)
         estimates = estimate(self.recipe, left, device=self.device, progress=progress)
-        return estimates, [Planned(job, findings[job.name], estimates.seconds(job)) for job in jobs]
+        plan = []
+        for job in jobs:
+            seconds, finding = estimates.seconds(job), findings[job.name]
+            share = 0.0 if finding.state == "finished" else checker.share_left(job)
+            plan.append(Planned(job, finding, seconds, seconds * share))
+        return estimates, plan
 
     def run(self, executor: Executor, plan: list[Planned], display: Display) -> Iterator[Outcome]:
-        """Do what is not finished; yields how each job ended."""
-        left = [planned for planned in plan if not planned.finished]
-        seconds: Mapping[str, float] = {planned.job.name: planned.seconds for planned in left}
-        jobs = [planned.job for planned in left]
+        """Do what is not finished, and look again at what comes after that; yields how each job ended."""
+        left = dict[str, Planned]()
+        for planned in plan:
+            before = (*planned.job.needs, *planned.job.after)
+            if not planned.finished or any(name in left for name in before):
+                left[planned.job.name] = planned
+        seconds: Mapping[str, float] = {name: planned.left for name, planned in left.items()}
+        jobs = [planned.job for planned in left.values()]
         yield from executor.run(self.folder, self.recipe, jobs, seconds=dict(seconds), display=display)
 
     def summaries(self) -> list[Summary]:

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from attribute_classifiers.network import load_classifiers, read_config
+from attribute_classifiers.network import load_classifiers
+from attribute_classifiers.network import read_config as read_classifiers
 from latentlab.checkpoint import load_network_folder, snapshots
 from latentlab.errors import CheckpointError, DataError, LatentLabError, StoreError
 from latentlab.results import MetricResult, read_results
 from latentlab.store import peek
 from latentlab.store.checking import check_store
 from latentlab.study.folder import Job, StudyFolder, spaces_of
-from latentlab.study.protocols import asked, says
+from latentlab.study.protocols import asked, run_choice, says
 from latentlab.study.recipe import Recipe
 from latentlab.study.tables import Measure, Space
+from trainers.config import RunConfig
+from trainers.folder import differences, read_config
+from trainers.presets import run_config
 
 State = Literal["finished", "unfinished", "damaged"]
 
@@ -76,7 +80,7 @@ class Checker:
             text = json.loads((found[-1] / "network.json").read_text(encoding="utf-8")) if found else {}
         except (OSError, ValueError):
             return None
-        sha256 = text.get("weights_sha256")
+        sha256 = text.get("weights_sha256") if isinstance(text, dict) else None
         return sha256 if isinstance(sha256, str) else None
 
     def _fills(self, result: MetricResult, job: Job, measure: Measure, space: Space | None) -> bool:
@@ -87,7 +91,8 @@ class Checker:
             named, taken = result.metric == f"ppl_{space}{measure}", by.pairs
         else:
             named, taken = result.metric.startswith(("fid", "fd_")), by.images
-        if not named or result.num_samples != taken:
+        rows = result.details.get("attributes") if measure == "separability" else []
+        if not named or result.num_samples != taken or not isinstance(rows, list):
             return False
         classifiers, images = self._classifiers_sha256, self._trained_on(job)
         return says(result.protocol, asked(self.recipe, measure, space, classifiers=classifiers, trained_on=images))
@@ -95,16 +100,14 @@ class Checker:
     def _trained_on(self, job: Job) -> dict[str, Any]:
         """The images of a run, as its config.json describes them."""
         try:
-            config = json.loads((self.folder.run(job.run) / "config.json").read_text(encoding="utf-8"))
-            images = config["dataset"]
-        except (OSError, ValueError, KeyError, TypeError):
+            return read_config(self.folder.run(job.run)).dataset.model_dump()
+        except CheckpointError:
             return {}
-        return images if isinstance(images, dict) else {}
 
     @property
     def _classifiers_sha256(self) -> str | None:
         try:
-            return read_config(self.folder.classifiers(self.recipe))[1]
+            return read_classifiers(self.folder.classifiers(self.recipe))[1]
         except LatentLabError:
             return None
 
@@ -121,21 +124,44 @@ class Checker:
         return FINISHED
 
     def _train(self, job: Job) -> Finding:
-        run = self.folder.run(job.run)
-        if not (run / "config.json").is_file():
-            return Finding("damaged", run, "its config.json is missing") if snapshots(run) else UNFINISHED
+        run, found = self.folder.run(job.run), snapshots(self.folder.run(job.run))
+        path = run / "config.json"
+        if not path.is_file():
+            return Finding("unfinished", path, "it is missing, and is written again") if found else UNFINISHED
         try:
-            total = json.loads((run / "config.json").read_text(encoding="utf-8"))["trainer"]["total_kimg"]
-        except (ValueError, KeyError, TypeError) as error:
-            return Finding("damaged", run, f"its config.json cannot be read ({error})")
-        found = snapshots(run)
-        if not found or int(found[-1].name) < round(total * 1000):
+            config = read_config(run)
+        except CheckpointError as error:
+            return Finding("damaged", path, str(error))
+        if differing := self._differing(config, job):
+            return Finding("damaged", run, f"it was trained with other settings: {differing}")
+        if not found or int(found[-1].name) < round(config.trainer.total_kimg * 1000):
             return UNFINISHED
         try:
             load_network_folder(found[-1])
         except CheckpointError as error:
             return Finding("damaged", found[-1], str(error))
+        if bad := _unreadable_lines(run / "stats.jsonl"):
+            return Finding("unfinished", run / "stats.jsonl", f"{bad} of its lines cannot be read, and are dropped")
         return FINISHED
+
+    def _differing(self, config: RunConfig, job: Job) -> str:
+        """In what a run is not as the recipe says; empty if in nothing. Its images are taken as they are."""
+        assert job.variant is not None
+        if config.dataset.resolution != self.recipe.data.resolution:
+            return f"images of {config.dataset.resolution} pixels, where the recipe has {self.recipe.data.resolution}"
+        wanted = run_config(run_choice(self.recipe, job.variant), dataset=config.dataset, seed=job.seed)
+        return "; ".join(differences(self.folder.run(job.run), wanted)[:3])
+
+    def share_left(self, job: Job) -> float:
+        """How much of an unfinished job there is still to do, from 0 to 1, as far as its files tell."""
+        if job.kind != "train":
+            return 1.0
+        found = snapshots(self.folder.run(job.run))
+        try:
+            total = read_config(self.folder.run(job.run)).trainer.total_kimg * 1000
+        except CheckpointError:
+            return 1.0
+        return max(0.0, 1 - int(found[-1].name) / total) if found else 1.0
 
     def _sample(self, job: Job) -> Finding:
         path = self.folder.run(job.run) / "run.h5"
@@ -193,3 +219,16 @@ class Checker:
 def _spaces(job: Job) -> tuple[Space, ...]:
     assert job.variant is not None
     return spaces_of(job.variant)
+
+
+def _unreadable_lines(path: Path) -> int:
+    """How many lines of statistics are no JSON objects."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return len(lines) - sum(_is_object(line) for line in lines)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

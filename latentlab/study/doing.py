@@ -11,7 +11,7 @@ from attribute_classifiers.network import AttributeClassifiers, load_classifiers
 from attribute_classifiers.presets import ClassifierConfig
 from attribute_classifiers.presets import preset as classifier_preset
 from attribute_classifiers.training import train_classifiers
-from latentlab.checkpoint import AnyGenerator, load_generator
+from latentlab.checkpoint import AnyGenerator, load_generator, snapshots
 from latentlab.data import Dataset, open_dataset
 from latentlab.distributed import Team
 from latentlab.errors import DataError
@@ -29,30 +29,18 @@ from latentlab.sampling import sample
 from latentlab.store import LatentStore
 from latentlab.study.checking import Checker
 from latentlab.study.folder import Job, StudyFolder, spaces_of
-from latentlab.study.protocols import mixed_latents, path_setting
+from latentlab.study.protocols import mixed_latents, path_setting, run_choice
 from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
 from latentlab.study.tables import Variant
 from latentlab.unfinished import until_written
 from trainers.config import DatasetRecord, RunConfig
+from trainers.folder import write_config
 from trainers.loop import train
-from trainers.presets import Choice, run_config
+from trainers.presets import run_config
 
 BATCH = 32
 SAMPLINGS: tuple[Sampling, ...] = ("full", "end")
 Say = Callable[[str], None]
-
-
-def run_choice(recipe: Recipe, variant: Variant) -> Choice:
-    """What is trained, in the words of `latentlab train`."""
-    return Choice(
-        config=variant.config,
-        preset=recipe.training.preset,
-        mapping_layers=variant.mapping_depth,
-        mixing_prob=variant.mixing,
-        kimg=recipe.training.kimg,
-        shards=recipe.processes,
-        fields=tuple(recipe.training.fields.items()),
-    )
 
 
 def path_settings(variant: Variant, seed: int) -> list[PathSettings]:
@@ -174,10 +162,13 @@ class Workshop:
 
     def _train(self, job: Job, progress: Progress) -> None:
         assert job.variant is not None
-        run = self.folder.run(job.run)
+        run, config = self.folder.run(job.run), self.config(job.variant, job.seed)
+        if self.team.leads and snapshots(run):
+            write_config(run, config)  # it was lost or damaged; another one has been set aside
+        self.team.wait()
         measured = snapshot_metric(self.dataset, seed=job.seed) if self.team.leads else None
         train(
-            self.config(job.variant, job.seed),
+            config,
             self.dataset,
             run,
             resume=(run / "config.json").is_file(),

@@ -14,8 +14,9 @@ from latentlab.networks import Generator
 from latentlab.perceptual import Distance, classifier_distance, lpips_distance
 from latentlab.progress import Progress, silent
 from latentlab.protocols import synthesize
-from latentlab.study.doing import classifier_config, path_settings, run_choice
+from latentlab.study.doing import classifier_config, path_settings
 from latentlab.study.folder import Job, Kind, spaces_of
+from latentlab.study.protocols import run_choice
 from latentlab.study.recipe import LPIPS, Recipe
 from latentlab.study.tables import TRADITIONAL, Variant
 from latentlab.svm import fit_linear_svms

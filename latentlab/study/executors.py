@@ -65,9 +65,16 @@ class InProcess:
                     perform_with_processes(folder, job, recipe, device=kind, progress=progress, say=self.say)
                 else:
                     perform(folder, job, recipe, device=self.device, workshop=workshop, progress=progress, say=self.say)
-            except LatentLabError as error:
-                return Outcome(job.name, "failed", str(error))
+            except Exception as error:  # the machine's failures too, such as memory or disks: others may go on
+                return Outcome(job.name, "failed", reason_of(error))
         return Outcome(job.name, "done")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a job failed, with the kind of error where it is not one of LatentLab's own."""
+    if isinstance(error, LatentLabError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason was given'}"
 
 
 def _skipped(job: Job, failed: set[str]) -> Outcome | None:

@@ -16,6 +16,7 @@ from latentlab.study.tables import Space, Variant
 Kind = Literal["classifiers", "train", "sample", "separability", "ppl", "fid", "figures"]
 NAME = "study.json"
 OWN_CLASSIFIERS = Path("classifiers") / "study"
+OWN_FOLDERS = ("runs", "classifiers", "report", "damaged")
 
 TITLES: dict[Kind, tuple[str, str]] = {
     "classifiers": ("Attribute classifiers", "images"),
@@ -181,7 +182,7 @@ class StudyFolder:
         """
         earlier = self.read()
         if earlier is None:
-            strangers = [path.name for path in self._entries() if path.name not in ("runs", "classifiers", "damaged")]
+            strangers = [path.name for path in self._entries() if path.name not in OWN_FOLDERS]
             if strangers or (self.root.exists() and not self.root.is_dir()):
                 raise OutputExistsError(
                     f"{self.root} holds {', '.join(strangers[:3]) or 'a file'}, which no study wrote, and was left as "
@@ -189,6 +190,8 @@ class StudyFolder:
                 )
         else:
             differing = difference(earlier, recipe)
+            if differing and not any(self._made()):
+                return recipe  # nothing was done by the earlier one
             if differing:
                 raise UsageError(
                     f"{self.root} holds a study by another recipe: {differing}. Give the same settings (only tables, "
@@ -196,6 +199,12 @@ class StudyFolder:
                 )
             recipe = joined(earlier, recipe)
         return recipe
+
+    def _made(self) -> Iterator[Path]:
+        """What jobs have written."""
+        for name in ("runs", "classifiers"):
+            if (self.root / name).is_dir():
+                yield from (path for path in (self.root / name).iterdir() if not path.name.startswith("."))
 
     def _entries(self) -> Sequence[Path]:
         if not self.root.is_dir():

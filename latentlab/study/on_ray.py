@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import torch
 
-from latentlab.errors import LatentLabError, UsageError
+from latentlab.errors import UsageError
 from latentlab.progress import Progress
-from latentlab.study.executors import Display, Say
+from latentlab.study.executors import Display, Say, reason_of
 from latentlab.study.folder import TITLES, Job, StudyFolder
 from latentlab.study.performing import Outcome, job_named, perform, perform_with_processes, recipe_of
 from latentlab.study.recipe import Recipe
@@ -61,20 +61,26 @@ class OnRay:
     def __init__(self, *, address: str | None, device: str, say: Say, retries: int = RETRIES) -> None:
         self.ray: Any = _ray()
         self.address, self.device, self.say, self.retries = address, device, say, retries
+        with self._reaching():
+            _knock(address)
 
     @contextlib.contextmanager
-    def _cluster(self) -> Iterator[None]:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        here = {} if self.address else {"include_dashboard": False}
+    def _reaching(self) -> Iterator[None]:
         try:
-            _knock(self.address)
-            self.ray.init(address=self.address, logging_level="ERROR", log_to_driver=False, **here)
+            yield
         except (OSError, RuntimeError, ValueError) as error:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(
                 f"--address {self.address}: no Ray cluster can be reached ({words}); `ray start --head` starts one, "
                 "and without --address one is started here."
             ) from error
+
+    @contextlib.contextmanager
+    def _cluster(self) -> Iterator[None]:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        here = {} if self.address else {"include_dashboard": False}
+        with self._reaching():
+            self.ray.init(address=self.address or "local", logging_level="ERROR", log_to_driver=False, **here)
         try:
             yield
         finally:
@@ -94,6 +100,12 @@ class OnRay:
             futures: dict[str, Any] = {}
             ahead = deque(jobs)
 
+            def again(job: Job, lost: Collection[str]) -> Any:
+                """Hand a job over once more, without waiting for those that were lost."""
+                there = {name: future for name, future in futures.items() if name not in lost}
+                futures[job.name] = self._submit(folder, recipe, job, relay, there)
+                return futures[job.name]
+
             def submit(waiting: int) -> list[Job]:
                 """Hand over jobs in their order until as many wait as the cluster can have in hand; returns them."""
                 handed = [ahead.popleft() for _ in range(min(window - waiting, len(ahead)))]
@@ -101,7 +113,7 @@ class OnRay:
                     futures[job.name] = self._submit(folder, recipe, job, relay, futures)
                 return handed
 
-            yield from self._follow(submit, futures, relay, seconds, display, shown)
+            yield from self._follow(submit, again, futures, relay, seconds, display, shown)
 
     def _submit(self, folder: StudyFolder, recipe: Recipe, job: Job, relay: Any, futures: Mapping[str, Any]) -> Any:
         needs = self.needs(recipe, job)
@@ -157,6 +169,7 @@ class OnRay:
     def _follow(
         self,
         submit: Callable[[int], list[Job]],
+        again: Callable[[Job, Collection[str]], Any],
         futures: Mapping[str, Any],
         relay: Any,
         seconds: dict[str, float],
@@ -164,6 +177,7 @@ class OnRay:
         shown: ExitStack,
     ) -> Iterator[Outcome]:
         waiting: dict[Any, Job] = {}
+        lost, repeated = set[str](), set[str]()
         stages: dict[str, tuple[ExitStack, Progress]] = {}
         while True:
             waiting |= {futures[job.name]: job for job in submit(len(waiting))}
@@ -182,10 +196,14 @@ class OnRay:
                         stages[name] = stack, stack.enter_context(stage)
                     stages[name][1](*message)
             for future in ready:
-                name = waiting.pop(future).name
-                if name in stages:
-                    stages.pop(name)[0].close()
-                yield self._outcome(name, future)
+                job = waiting.pop(future)
+                if job.name in stages:
+                    stages.pop(job.name)[0].close()
+                outcome = self._outcome(job, future, lost, repeated)
+                if outcome is None:
+                    waiting[again(job, lost)] = job
+                else:
+                    yield outcome
 
     def _news(self, relay: Any) -> list[tuple[str, str, Any]]:
         """What workers left; nothing while the actor is being restarted, for a display is not worth a study."""
@@ -195,12 +213,20 @@ class OnRay:
             return []
         return found
 
-    def _outcome(self, name: str, future: Any) -> Outcome:
+    def _outcome(self, job: Job, future: Any, lost: set[str], repeated: set[str]) -> Outcome | None:
+        """How a job ended; None if it never began, because a job before it, which it can do without, was lost."""
         try:
             return Outcome(*self.ray.get(future))
         except self.ray.exceptions.RayError as error:
             words = str(error).strip().splitlines()[-1]
-            return Outcome(name, "failed", f"its worker was lost {self.retries + 1} times, or ended by itself: {words}")
+        if missing := [name for name in job.needs if name in lost]:
+            lost.add(job.name)
+            return Outcome(job.name, "skipped", f"it needs {missing[0]}")
+        if job.name not in repeated and any(name in lost for name in job.after):
+            repeated.add(job.name)
+            return None
+        lost.add(job.name)
+        return Outcome(job.name, "failed", f"its worker was lost {self.retries + 1} times: {words}")
 
 
 class Relay:
@@ -252,8 +278,8 @@ def _remote_job(
             perform_with_processes(folder, job, recipe, device=device, progress=told, say=say)
         else:
             perform(folder, job, recipe, device=torch.device(device), progress=told, say=say)
-    except LatentLabError as error:
-        return name, "failed", str(error)
+    except Exception as error:  # whatever it is, it is this job's alone
+        return name, "failed", reason_of(error)
     return name, "done", ""
 
 

@@ -108,10 +108,18 @@ def _prepare(folder: StudyFolder, job: Job, recipe: Recipe, team: Team, say: Say
         finding = checker.look(job)
         while finding.state == "damaged" and finding.path is not None:
             aside = folder.set_aside(finding.path)
-            say(f"{job.name}: {finding.path} is damaged ({finding.reason}); it was moved to {aside} and is made again.")
+            why = _first_sentence(finding.reason)
+            say(f"{job.name}: {finding.path} cannot be used ({why}): it was moved to {aside} and is made again.")
             finding = checker.look(job)
         state = finding.state
+        if finding.reason:
+            say(f"{job.name}: {finding.path}: {finding.reason}.")
     return team.told(state)
+
+
+def _first_sentence(words: str) -> str:
+    """A reason without the advice that follows it, which is for those who have no study."""
+    return words.partition(". ")[0].partition(" (")[0].rstrip(".")
 
 
 def perform_with_processes(

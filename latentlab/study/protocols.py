@@ -1,4 +1,4 @@
-"""By which protocol a study measures, and whether a result was: every command may write to the runs of a study."""
+"""By which settings a study trains and measures, and whether a result is by them: other commands write to runs, too."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,25 @@ from typing import Any
 from latentlab.metrics.path_length import PathSettings, Sampling
 from latentlab.metrics.separability.pruning import CONFIDENCE, SOLVER
 from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
-from latentlab.study.tables import Measure, Space
+from latentlab.study.tables import Measure, Space, Variant
+from trainers.presets import Choice
 
 REAL_FIELDS = ("fingerprint", "resolution", "crop", "filter")
 """What a run's config.json and a distance to real images both say of the images."""
 GENERATED = {"images": "8 bits, clamped", "noise": "random", "truncation": "none"}
+
+
+def run_choice(recipe: Recipe, variant: Variant) -> Choice:
+    """What is trained, in the words of `latentlab train`."""
+    return Choice(
+        config=variant.config,
+        preset=recipe.training.preset,
+        mapping_layers=variant.mapping_depth,
+        mixing_prob=variant.mixing,
+        kimg=recipe.training.kimg,
+        shards=recipe.processes,
+        fields=tuple(recipe.training.fields.items()),
+    )
 
 
 def path_setting(space: Space, sampling: Sampling, seed: int) -> PathSettings:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from latentlab.errors import UsageError
-from latentlab.study.recipe import SECTIONS, Recipe, in_words
-from latentlab.study.tables import TABLES, VARIANTS
+from latentlab.study.recipe import MOST_SEEDS, SECTIONS, Recipe, in_words
+from latentlab.study.tables import TABLES, VARIANTS, Table, Variant
 from trainers.recipes import read_toml
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -104,8 +104,8 @@ def _seeds(given: Mapping[str, Any], asked: int | None) -> list[Any]:
     seeds = given.get("seeds", 1) if asked is None else asked
     if isinstance(seeds, list):
         return seeds
-    if not isinstance(seeds, int) or seeds < 1:
-        raise UsageError(f"seeds {seeds!r}: expected how many there shall be, 1 or more, or a list of them.")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"seeds {seeds!r}: expected how many there shall be, 1 to {MOST_SEEDS}, or a list of them.")
     return list(range(seeds))
 
 
@@ -114,6 +114,7 @@ def _chosen(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     own_tables = _by_name("table", _listed(given, "table"))
     own_variants = _listed(given, "generator")
     _agree(own_variants)
+    _check_all(own_variants)
     known: dict[str, Any] = {**TABLES, **own_tables}
     wanted = list(names) or list(own_tables) or list(TABLES)
     for name in wanted:
@@ -121,13 +122,22 @@ def _chosen(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"--table {name}: expected some of {', '.join(known)}, or all.")
     tables = [known[name] for name in wanted]
     variants = {**VARIANTS, **_by_name("generator", own_variants)}
-    used = [
-        str(row.get("generator") if isinstance(row, Mapping) else row.generator)
-        for table in tables
-        for row in (table.get("rows", []) if isinstance(table, Mapping) else table.rows)
-        if not isinstance(table, Mapping) or isinstance(table.get("rows"), list)
-    ]
+    used = [name for table in tables for name in _generators(table)]
     return {"tables": tables, "generators": [variants[name] for name in dict.fromkeys(used) if name in variants]}
+
+
+def _generators(table: Mapping[str, Any] | Table) -> list[str]:
+    """What the rows of a table name; rows of another form are for the record to refuse."""
+    if isinstance(table, Table):
+        return [row.generator for row in table.rows]
+    rows = table.get("rows")
+    return [str(row.get("generator")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+
+def given_by(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as its file would give it: for a study that is there, of which only some is to be changed."""
+    record = recipe.model_dump(mode="json", exclude={"schema_version"})
+    return {**record, "generator": record.pop("generators"), "table": record.pop("tables")}
 
 
 def _listed(given: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -150,6 +160,19 @@ def _by_name(what: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Mappi
             raise UsageError(f"[[{what}]] {name} stands there twice, as {dict(seen[name])} and as {dict(one)}.")
         seen[name] = one
     return seen
+
+
+def _check_all(variants: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a malformed generator, though no table may name it.
+
+    Raises:
+        UsageError: Naming it and what is wrong.
+    """
+    for one in variants:
+        try:
+            Variant.model_validate(one)
+        except ValidationError as error:
+            raise UsageError(f"[[generator]] {one.get('name')}: {in_words(error)}") from error
 
 
 def _agree(variants: Sequence[Mapping[str, Any]]) -> None:

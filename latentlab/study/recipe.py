@@ -1,7 +1,7 @@
 """What a study is: sizes of everything as one frozen record, checked for contradictions."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,6 +11,10 @@ SETTINGS = ConfigDict(frozen=True, extra="forbid")
 LPIPS, CLASSIFIERS, INCEPTION = "lpips-vgg", "classifiers", "inception"
 SECTIONS = ("data", "training", "classifiers", "measuring")
 """Tables of a recipe file that hold settings; [[generator]] and [[table]] add or replace generators and tables."""
+
+
+MOST_SEEDS = 1000
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 
 class Data(BaseModel):
@@ -29,7 +33,7 @@ class Training(BaseModel):
 
     model_config = SETTINGS
     preset: Literal["quick", "small", "paper"] = "quick"
-    kimg: float | None = Field(None, gt=0, allow_inf_nan=False)
+    kimg: float | None = Field(None, gt=0, allow_inf_nan=False, strict=True)
     fields: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -81,9 +85,9 @@ class Recipe(BaseModel):
     model_config = SETTINGS
     schema_version: Literal[1] = 1
     preset: Literal["quick", "small", "paper"]
-    seeds: tuple[int, ...] = Field(min_length=1)
-    threads: int = Field(ge=1)
-    processes: int = Field(1, ge=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=MOST_SEEDS)
+    threads: int = Field(ge=1, strict=True)
+    processes: int = Field(1, ge=1, strict=True)
     data: Data = Data()
     training: Training = Training()
     classifiers: Classifiers = Classifiers()
@@ -93,6 +97,8 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if any(table.name == "all" for table in self.tables):
+            raise ValueError("a table cannot be called all, which stands for all of them: name it otherwise")
         _once("generator", [variant.name for variant in self.generators])
         _once("table", [table.name for table in self.tables])
         _once("seed", [str(seed) for seed in self.seeds])
@@ -138,13 +144,28 @@ def _check_row(variant: Variant, space: str | None, table: Table) -> None:
 def in_words(error: ValidationError) -> str:
     """A validation error as one sentence for every problem, each with its place."""
     sentences = []
-    for problem in error.errors():
+    problems = error.errors()
+    own = [problem for problem in problems if problem["type"] != "too_short"] or problems  # follows from the others
+    for problem in own:
         place = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
         said = f" = {value!r}" if isinstance(value, str | int | float) else ""
         words = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            words = f"there is no such setting{_allowed(problem['loc'])}"
         sentences.append(f"{place}{said}: {words}." if place else f"{words}.")
     return " ".join(sentences)
+
+
+def _allowed(place: tuple[int | str, ...]) -> str:
+    """Which settings there are where an unknown one stands."""
+    model: type[BaseModel] | None = Recipe
+    if len(place) > 1:
+        annotation = Recipe.model_fields[str(place[0])].annotation if place[0] in Recipe.model_fields else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        models: dict[str, type[BaseModel]] = {"generators": Variant, "tables": Table}
+        model = models.get(str(place[0])) or model
+    return "" if model is None or len(place) > 3 else f"; allowed are {', '.join(model.model_fields)}"
 
 
 def difference(before: Recipe, now: Recipe) -> str | None:

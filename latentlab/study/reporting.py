@@ -39,16 +39,20 @@ def write_report(work: "Study", summaries: Sequence[Summary], *, formats: Sequen
     """
     recipe, folder = work.recipe, work.folder
     runs: list[ReportRun] = []
+    left_out: list[str] = []
     for variant in recipe.generators:
-        with contextlib.suppress(LatentLabError):  # a run that failed: the tables say what is missing
-            runs.append(read_run(folder.run(run_name(variant, recipe.seeds[0]))))
+        name = run_name(variant, recipe.seeds[0])
+        try:
+            runs.append(read_run(folder.run(name)))
+        except LatentLabError as error:  # the tables have what is measured of it
+            left_out.append(f"{name} is left out below the study's tables: {error}")
     if not runs:
-        raise DataError(f"{folder.root} has no run that can be reported.")
+        raise DataError(f"{folder.root} has no run that can be reported: {' '.join(left_out)}")
     cards = []
     with contextlib.suppress(LatentLabError):  # a study of FID alone has none
         cards.append(read_card(folder.classifiers(recipe)))
     sections = [section(summary, recipe) for summary in summaries]
-    said = list(_notes(recipe))
+    said = [*_notes(recipe), *left_out]
     return render_report(
         runs, folder.report, title=TITLE, cards=cards, notes=said, sections=sections, formats=formats, overwrite=True
     )

@@ -5,7 +5,7 @@ Karras, Laine, Aila 2019, arXiv 1812.04948; all published numbers are of FFHQ at
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -46,8 +46,8 @@ class Variant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     config: Letter
-    mapping_depth: int = Field(ge=0)
-    mixing: float | None = Field(None, ge=0, le=1)
+    mapping_depth: int = Field(ge=0, le=1000, strict=True)
+    mixing: float | None = Field(None, ge=0, le=1, strict=True)
 
     @model_validator(mode="after")
     def _can_mix(self) -> Self:
@@ -75,7 +75,7 @@ class Row(BaseModel):
     generator: str
     label: str = ""
     space: Space | None = None
-    paper: dict[Measure, float] = Field(default_factory=dict)
+    paper: dict[Measure, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class Table(BaseModel):
@@ -89,6 +89,8 @@ class Table(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError("a measure stands there twice")
         needs_space = [measure for measure in self.measures if measure in OF_A_SPACE]
         seen = set[tuple[str, Space | None]]()
         for row in self.rows:

@@ -62,10 +62,10 @@ def sentence(statement: Statement) -> str:
 
 
 def short(statement: Statement) -> str:
-    """A verdict and a ratio."""
-    return f"{statement.verdict} ({number(statement.ratio)})" + (
-        "" if agrees(statement) is not False else ", paper: no"
-    )
+    """A verdict, and below it the ratio with its interval, and in how many of several seeds it came out."""
+    words = statement.verdict + ("" if agrees(statement) is not False else ", paper: no")
+    seeds = f", {statement.held} of {statement.seeds}" if statement.seeds > 1 else ""
+    return f"{words}\n{number(statement.ratio)}{interval(statement.ci95)}{seeds}"
 
 
 def agrees(statement: Statement) -> bool | None:
