@@ -1,12 +1,13 @@
 """The numbers of a report in the order it shows them: a row per generator and space, a column per kind of number."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from latentlab.report.comparison import attribute_counts, differing_fields
-from latentlab.report.formatting import attribute
+from latentlab.report.common_scores import over_common
+from latentlab.report.comparison import attribute_counts, differences, differing_fields
+from latentlab.report.formatting import attribute, interval, number
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import RELEASED_NETWORK, TABLE_4, PublishedRow
 from latentlab.results import MetricResult
@@ -23,6 +24,8 @@ class Row:
     space: str
     cells: dict[str, MetricResult | None]
     note: str = ""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """What must be said of a column's number."""
 
     @property
     def published(self) -> PublishedRow | None:
@@ -103,7 +106,31 @@ def main_rows(runs: Sequence[ReportRun]) -> list[Row]:
             unmapped = space == "w" and run.depth == 0 and empty
             note = f"no mapping network: W is {run.w_without_mapping}" if unmapped else ""
             rows.append(Row(run, space, cells, note))
-    return rows
+    return _with_remarks(rows)
+
+
+def _with_remarks(rows: Sequence[Row]) -> list[Row]:
+    """Every score that leaves attributes out says so, and what it would be over those valid in all rows."""
+    column = "Separability"
+    scores = [result for row in rows if (result := row.cells[column]) is not None]
+    same, common = over_common(scores)
+    if common is not None and differing_fields(same):
+        common = None
+    found = dict(zip(map(id, scores), same, strict=True))
+    remarks = [
+        "" if (result := row.cells[column]) is None else _remark(result, found[id(result)], common) for row in rows
+    ]
+    return [replace(row, remarks={column: text}) for row, text in zip(rows, remarks, strict=True)]
+
+
+def _remark(result: MetricResult, same: MetricResult, common: int | None) -> str:
+    counts = attribute_counts(result)
+    if common is None or counts is None:
+        return partial_score(result)
+    if counts[0] == common:
+        return f"over the {common} of {counts[1]} attributes valid in every row"
+    shown = f"{number(same.value)} {interval(same.ci95, like=same.value)}".rstrip()
+    return f"over its {counts[0]} valid of {counts[1]} attributes; {shown} over the {common} valid in every row"
 
 
 def column_scale(results: Iterable[MetricResult | None]) -> Scale | None:
@@ -119,30 +146,45 @@ def column_scale(results: Iterable[MetricResult | None]) -> Scale | None:
 
 @dataclass(frozen=True)
 class ProtocolWarning:
-    """Rows of one column that were not measured alike: per protocol field, each value and the rows that have it."""
+    """Rows of one column that were not measured alike: per setting in words, each value and the rows that have it.
+
+    `common` is over how many attributes the rows can be compared all the same, None where they cannot.
+    """
 
     column: str
     fields: dict[str, dict[str, list[str]]]
+    common: int | None = None
+
+    def head(self, what: str = "rows") -> tuple[str, str]:
+        """What is wrong, and why; `what` holds the numbers."""
+        if self.common is None:
+            return f"{self.column}: {what} that cannot be compared.", "They were not measured alike:"
+        return (
+            f"{self.column}: the {what} run over different attributes.",
+            f"Comparable are the numbers over the {self.common} attributes valid in all {what}.",
+        )
 
 
 def protocol_warnings(rows: Sequence[Row]) -> list[ProtocolWarning]:
-    """For every column of the main table, the protocol fields in which its rows differ."""
+    """For every column of the main table, in what its rows differ."""
     warnings = []
     for column in COLUMNS:
         present = [(row, row.cells[column]) for row in rows]
         measured = [(row, result) for row, result in present if result is not None]
         fields: dict[str, dict[str, list[str]]] = {}
-        for name, values in differing_fields([result for _, result in measured]).items() if measured else ():
+        results = [result for _, result in measured]
+        for name, values in differences(results).items() if measured else ():
             holders = fields.setdefault(name, {})
             for (row, _), value in zip(measured, values, strict=True):
                 holders.setdefault(value, []).append(row.label)
         if fields:
-            warnings.append(ProtocolWarning(column, fields))
+            same, common = over_common(results)
+            warnings.append(ProtocolWarning(column, fields, None if differing_fields(same) else common))
     return warnings
 
 
 def partial_score(result: MetricResult | None) -> str:
-    """`over n of 40 valid attributes` where a separability score leaves attributes out, else an empty text."""
+    """`over n of 40 valid attributes` where a score over several leaves some out, else an empty text."""
     counts = None if result is None else attribute_counts(result)
     if counts is None or counts[0] == counts[1]:
         return ""

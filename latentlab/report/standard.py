@@ -8,7 +8,7 @@ from latentlab.report import tables
 from latentlab.report.blocks import Block
 from latentlab.report.charts import Chart
 from latentlab.report.contents import Content
-from latentlab.report.formatting import listing, plain
+from latentlab.report.formatting import plain
 from latentlab.report.pictures import picture, strip
 from latentlab.report.published import ARXIV
 from latentlab.report.rows import ProtocolWarning
@@ -62,13 +62,13 @@ def _numbers(content: Content) -> Section:
     return Section("Numbers", "numbers", tables=found, notes=cautions)
 
 
-def _warning(warning: ProtocolWarning) -> str:
-    """A warning of differing protocols in one sentence."""
+def _warning(warning: ProtocolWarning, what: str = "rows") -> str:
+    """A warning of unlike measurements in one paragraph."""
     fields = [
-        f"`{field}` is " + ", ".join(f"{value} ({'; '.join(labels)})" for value, labels in values.items())
+        f"{field}: " + "; ".join(f"{value} ({'; '.join(labels)})" for value, labels in values.items())
         for field, values in warning.fields.items()
     ]
-    return f"{warning.column}: rows that cannot be compared, because their protocols differ: {listing(fields)}."
+    return " ".join([*warning.head(what), f"{'. '.join(fields)}."])
 
 
 def _realism(content: Content) -> Section:
@@ -108,7 +108,7 @@ def _disentanglement(content: Content) -> Section:
         )
         for table in content.disentanglement
     ]
-    warnings = [*map(_warning, content.disentanglement_warnings)]
+    warnings = [_warning(warning, "numbers") for warning in content.disentanglement_warnings]
     return Section("Disentanglement metrics", "disentanglement", tables=found, notes=warnings)
 
 

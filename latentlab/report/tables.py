@@ -70,7 +70,9 @@ def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
     lines = []
     for row in rows:
         head = {"generator": row.run.name, "mapping layers": plain(row.run.depth), "space": row.space.upper()}
-        cells: dict[str, Measured | str | None] = {name: measured(result) for name, result in row.cells.items()}
+        cells: dict[str, Measured | str | None] = {
+            name: measured(result, row.remarks.get(name)) for name, result in row.cells.items()
+        }
         if row.note:
             cells = dict.fromkeys(cells) | {next(iter(cells)): row.note}
         lines.append(head | cells | (_paper(row) if beside else {}))
@@ -85,11 +87,11 @@ def _paper(row: Row) -> dict[str, float | None]:
     }
 
 
-def measured(result: MetricResult | None) -> Measured | str:
-    """A number with its interval and samples, and what must be said of it."""
+def measured(result: MetricResult | None, remark: str | None = None) -> Measured | str:
+    """A number with its interval and samples, and what must be said of it: `remark` in place of `partial_score`."""
     if result is None:
         return "not measured"
-    note = " ".join(filter(None, (partial_score(result), few_images(result))))
+    note = " ".join(filter(None, (partial_score(result) if remark is None else remark, few_images(result))))
     return Measured(result.value, result.ci95, result.num_samples, note)
 
 
