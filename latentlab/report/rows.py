@@ -7,7 +7,7 @@ from typing import Any
 
 from latentlab.report.common_scores import over_common
 from latentlab.report.comparison import attribute_counts, differences, differing_fields
-from latentlab.report.formatting import attribute, interval, number
+from latentlab.report.formatting import attribute, count, interval, number, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import RELEASED_NETWORK, TABLE_4, PublishedRow
 from latentlab.results import MetricResult
@@ -58,11 +58,15 @@ class Scale:
 
 @dataclass(frozen=True)
 class AttributeRow:
-    """One attribute of one run: what the SVM on Z and the SVM on W leave open about it."""
+    """One attribute of one run: what the SVM on Z and the SVM on W leave open about it.
+
+    `num_dims` is the larger of the spaces' dimensions, None where the results do not say it.
+    """
 
     name: str
     z: dict[str, Any] | None
     w: dict[str, Any] | None
+    num_dims: int | None = None
 
     @property
     def any(self) -> dict[str, Any]:
@@ -73,6 +77,30 @@ class AttributeRow:
     def valid(self) -> bool:
         """Whether the attribute enters the score."""
         return bool(self.any.get("valid"))
+
+    @property
+    def entropy(self) -> float | None:
+        """H(Y) in bits, which a plane that says nothing leaves: 1 only where half of the samples have the attribute."""
+        return _finite(self.any.get("entropy_bits"))
+
+    def told(self, space: str) -> float | None:
+        """The share of H(Y) that the plane in `z` or `w` tells, I(X; Y) / H(Y)."""
+        left = entropy(getattr(self, space))
+        return None if left is None or not self.valid or not self.entropy else 1 - left / self.entropy
+
+    @property
+    def few(self) -> str:
+        """That the rarer class has no more samples than there are dimensions, else an empty text."""
+        rarer = self.any.get("num_rarer")
+        if not self.valid or not rarer or self.num_dims is None or rarer > self.num_dims:
+            return ""
+        return f"only {count(rarer)} of the rarer class"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said of an attribute that enters the score."""
+        stopped = "SVM did not converge" if self.unconverged else ""
+        return [text for text in (stopped, plain(self.any.get("reason") or ""), self.few) if text and self.valid]
 
     @property
     def unconverged(self) -> bool:
@@ -193,14 +221,19 @@ def partial_score(result: MetricResult | None) -> str:
 
 def entropy(row: dict[str, Any] | None) -> float | None:
     """Conditional entropy of one attribute in bits, or None where it has none."""
-    value = None if row is None else row.get("conditional_entropy_bits")
+    return None if row is None else _finite(row.get("conditional_entropy_bits"))
+
+
+def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def attribute_rows(run: ReportRun) -> list[AttributeRow]:
     """The attributes of a run, those that W helps most (or else those hardest to separate) first, invalid ones last."""
-    z, w = (_attributes(run.shown.get(metric)) for metric in ("ls_z", "ls_w"))
-    rows = [AttributeRow(name, z.get(name), w.get(name)) for name in {**z, **w}]
+    results = [run.shown.get(metric) for metric in ("ls_z", "ls_w")]
+    z, w = map(_attributes, results)
+    dims = [result.details["num_dims"] for result in results if result and "num_dims" in result.details]
+    rows = [AttributeRow(name, z.get(name), w.get(name), max(dims, default=None)) for name in {**z, **w}]
     return sorted(rows, key=lambda row: (not row.valid, -_interest(row), attribute(row.name)))
 
 

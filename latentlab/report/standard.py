@@ -19,6 +19,16 @@ MAIN_TABLE, FURTHER, TABLE_4, ORDERINGS = "Main table", "Further measurements", 
 REALISM = "Distances to real images"
 """Titles of the tables that there is one of; the others have the run's name in theirs."""
 
+ATTRIBUTE_COLUMNS = (
+    "H: bits that are open about the attribute without the latent, which a plane that tells nothing leaves. H Z, H W: "
+    "those left open by a plane in the space, 95 % intervals in brackets. Told: the share of H that the plane tells. "
+    "Those that W helps most first."
+)
+FEW_SAMPLES = (
+    "Attributes with a note on the rarer class have no more samples of it than the space has dimensions: planes part "
+    "so few from the others by chance, and what they tell of them says nothing about the space."
+)
+
 
 def all_sections(content: Content, *, pictures: bool = True) -> list[Section]:
     """Every section in the order of the page, given ones after the main numbers; empty ones are left out.
@@ -88,8 +98,8 @@ def _attributes(content: Content) -> Section:
             continue
         name = block.run.name
         paragraphs.append(" ".join([f"{name}: {block.attribute_sentence}", *block.worth]))
-        note = "Conditional entropies in bits, 95 % intervals in brackets; those that W helps most first."
-        found.append(SectionTable(f"Attributes of {name}", tables.attribute_table(block.attributes), [note]))
+        notes = [ATTRIBUTE_COLUMNS, FEW_SAMPLES] if any(row.few for row in block.attributes) else [ATTRIBUTE_COLUMNS]
+        found.append(SectionTable(f"Attributes of {name}", tables.attribute_table(block.attributes), notes))
         figures += _drawn(f"Conditional entropies of {name}", block.scatter)
         figures += _drawn(f"Separability of {name} by the number of samples", block.sample_curve)
     return Section("Attributes", "attributes", paragraphs, found, figures)
