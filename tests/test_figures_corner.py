@@ -175,6 +175,8 @@ def test_the_figure_of_a_missing_corner(run):
     assert [axes.get_title(loc="left") for axes in panels] == [
         "(a) Training data", "(b) Latent space Z", "(c) Latent space W"]  # fmt: skip
     for axes in panels[1:]:
+        assert axes.get_xlabel() == "along Male (standard deviations)"
+        assert axes.get_ylabel() == "along Smiling, orthogonal to Male"
         small = [found for found in axes.collections if isinstance(found, PathCollection) and found.get_sizes()[0] < 50]
         assert 1900 < sum(len(found.get_offsets()) for found in small) <= 2000
     words = " ".join(text.get_text() for text in plot.figure.texts)

@@ -126,6 +126,20 @@ def test_cosines_are_those_of_the_directions(run):
         assert f"{cosines[0, 1]:.2f}".replace("-", "−") in shown
 
 
+def test_the_median_cosine_is_of_the_well_known_directions(run):
+    (run / "run.h5").unlink()
+    z, w = latents(3000)
+    logits = np.stack(
+        [4 * w[:, 0], 4 * w[:, 1], 4 * (z[:, 4] + 0.5), np.where(np.arange(3000) < 4, 20.0, -9.0)], axis=1
+    )
+    write_store(run / "run.h5", logits=logits, names=(*NAMES, "Bald"))
+    _, says = cosines_w(RENDERER, material=material(run))
+    cosines = found(run / "run.h5", "w").cosines[:3, :3]
+    assert says["attributes"] == [*NAMES, "Bald"]
+    assert says["median_abs_cosine"] == pytest.approx(np.median(np.abs(cosines[np.triu_indices(3, 1)])))
+    assert "The median absolute cosine, between the 3 that are not marked †, is" in says["caption"]
+
+
 def test_directions_of_a_file_come_before_the_store(run, tmp_path):
     few = found(write_store(tmp_path / "few.h5", logits=latents(3000)[0][:, :2], names=NAMES[:2]), "w")
     save_directions(tmp_path / "mine.npz", few)

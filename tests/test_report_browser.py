@@ -152,6 +152,25 @@ def test_figures_open_large_and_the_focus_comes_back(page: str) -> None:
     assert opened["overflow"] == []
 
 
+PICTURES = """
+return [...page.querySelectorAll("figure img.picture")].map((one) => {
+  const links = [...one.closest("figure").querySelectorAll(".tools a")];
+  const link = links.find((found) => found.href === one.src);
+  return [link?.download ?? null, link?.firstChild.textContent ?? null];
+});
+"""
+
+
+def test_every_picture_can_be_downloaded_and_is_in_the_page_once(page: str) -> None:
+    (view,) = look(page, widths=(390,), act=PICTURES)
+    found = view["acted"]
+    assert len(found) == 12
+    assert [None, None] not in found
+    assert [f"{LONG}-style-mixing"[:80].rstrip("-") + ".png", "PNG"] in found
+    assert ["plain-pair-1-z.png", "PNG 1"] in found
+    assert not re.findall(r'href="data:image/(?:png|jpeg)', page)
+
+
 def test_links_of_the_contents_arrive_and_charts_have_the_themes_colours(page: str) -> None:
     act = """
     const links = [...page.querySelectorAll(".toc a")];

@@ -10,6 +10,7 @@ from test_report import Page, changed, ppl, traditional_results, with_results, w
 
 from latentlab.report import ReportRun, read_run, render_report
 from latentlab.report.choice import further_measurements
+from latentlab.report.protocol_words import in_words
 from latentlab.report.realism import few_images, realism
 from latentlab.report.tables import tidy
 from latentlab.results import MetricResult, NetworkName
@@ -82,8 +83,9 @@ def test_the_nearest_to_the_papers_protocol_is_shown(run: ReportRun, setting: di
     (further,) = further_measurements([both])
     assert further.result is other
     assert further.differences == [
-        f"{name}: {value}" if name != "distance" else "distance.name: lpips-alex" for name, value in setting.items()
-    ] + ["distance.sha256: 1"] * ("distance" in setting)
+        f"{in_words(name)}: {value}" if name != "distance" else "distance between images: lpips-alex"
+        for name, value in setting.items()
+    ]
 
 
 def test_a_trial_of_few_pairs_displaces_no_measurement(run: ReportRun) -> None:
@@ -130,7 +132,7 @@ def test_distances_to_other_images_are_not_compared(run: ReportRun) -> None:
     section = realism([with_results(run, one), with_results(run, other)])
     assert section is not None
     (warning,) = section.warnings
-    assert (warning.column, list(warning.fields)) == ("fid50k", ["real.fingerprint"])
+    assert (warning.column, list(warning.fields)) == ("fid50k", ["checksum of the real images"])
 
 
 def test_the_most_real_images_are_shown_and_others_are_further_measurements(run: ReportRun) -> None:
@@ -139,7 +141,7 @@ def test_the_most_real_images_are_shown_and_others_are_further_measurements(run:
     both = with_results(run, many, few)
     assert both.shown["fd_classifiers5k"] is many
     (further,) = further_measurements([both])
-    assert (further.result, further.differences) == (few, ["real.num_images: 500"])
+    assert (further.result, further.differences) == (few, ["number of real images: 500"])
 
 
 def test_few_images_are_called_so_for_fid_alone() -> None:

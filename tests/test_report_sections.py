@@ -77,6 +77,7 @@ def test_figures_of_a_run_are_shown_with_their_captions(out: Path, runs: list[Re
     page = (out / "index.html").read_text(encoding="utf-8")
     own = page.split('id="figures"')[1].split("</section>")[0]
     assert 'alt="Rows of sources A, columns of sources B."' in own
+    assert re.findall(r'<img data-file="([^"]+)"', own) == ["style-8-style-mixing.png"]
     assert "show another network" not in page
     original = (runs[0].folder / "figures" / "mixing.png").read_bytes()
     assert (out / "pictures" / "figures-style-8-style-mixing.png").read_bytes() == original

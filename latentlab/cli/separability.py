@@ -159,7 +159,7 @@ def _print(measured: list["MetricResult"]) -> None:
         few = [row for row in attributes if row["valid"] and 0 < row["num_rarer"] <= result.details["num_dims"]]
         if few:
             named = ", ".join(f"{row['name']} ({row['num_rarer']})" for row in few)
-            print(f"{space}: no more samples of the rarer class than dimensions, so separable in any case: {named}.")
+            print(f"{space}: no more samples of the rarer class than dimensions, parted by chance: {named}.")
     for result in measured:
         _print_score(result)
     _print_ratio(measured[-1].details.get("ratio_z_over_w"))

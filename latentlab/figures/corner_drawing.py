@@ -183,18 +183,19 @@ def _draw_space(axes: Axes, letter: str, look: Look, view: View, labels: np.ndar
     """The first samples, the means of all, both planes, and the field in which both say the corner."""
     axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
     points = view.plane.points
-    first = (np.arange(len(points)) < shown) & (np.abs(points) < REACH).all(axis=1)
+    drawn = (np.arange(len(points)) < shown) & (np.abs(points) < REACH).all(axis=1)
     for both, style in look.styles.items():
         these = (labels == np.array(both)).all(axis=1)
-        _dots(axes, points[first & these], style, size=8)
+        _dots(axes, points[drawn & these], style, size=8)
         if these.any():
             _mean(axes, points[these].mean(axis=0), style)
     shade(axes, field(view.plane.lines, look.corner))
     for name, line, dashed in zip(look.names, view.plane.lines, (False, True), strict=True):
         draw_line(axes, line, words(name), dashed=dashed)
     _frame(axes, letter, f"Latent space {view.space.upper()}")
-    axes.set_xlabel(f"along {words(look.names[0])} (standard deviations)", fontsize=8.5)
-    axes.set_ylabel(f"along {words(look.names[1])}, orthogonal to it", fontsize=8.5)
+    first, second = map(words, look.names)
+    axes.set_xlabel(f"along {first} (standard deviations)", fontsize=8.5)
+    axes.set_ylabel(f"along {second}, orthogonal to {first}", fontsize=8.5)
 
 
 def _mean(axes: Axes, place: np.ndarray, style: tuple[str, str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from latentlab.directions.drawing import DAGGER
 from latentlab.directions.editing import Editor, check_network, check_truncation, edits_along, render_edits, well_known
 from latentlab.directions.form import Directions, Space
 from latentlab.directions.heatmaps import DPI as HEATMAP_DPI
@@ -97,10 +98,10 @@ def _cosines(renderer: Renderer, material: Material, space: Space, progress: Pro
     found = material.directions(space, progress=progress)
     valid = np.flatnonzero(found.valid)
     names = [found.attributes[row] for row in valid]
-    inner = np.abs(found.cosines[np.ix_(valid, valid)][np.triu_indices(len(valid), 1)])
+    known = np.flatnonzero(found.valid & ~found.hardly_known)
+    inner = np.abs(found.cosines[np.ix_(known, known)][np.triu_indices(len(known), 1)])
     median = float(np.median(inner)) if inner.size else None
-    middle = "" if median is None else f" The median absolute cosine is {median:.2f}; that of two random directions in "
-    middle += "" if median is None else f"{found.dims} dimensions about {0.6745 / np.sqrt(found.dims):.2f}."
+    middle = "" if median is None else _median_in_words(median, len(known), len(names) - len(known), found.dims)
     return Plot(cosines_figure(found), dpi=HEATMAP_DPI, crop=True), {
         "title": f"Cosines between attribute directions in {space.upper()}",
         "caption": f"Cosines between the directions of {len(names)} attributes in {space.upper()} of "
@@ -110,6 +111,15 @@ def _cosines(renderer: Renderer, material: Material, space: Space, progress: Pro
         "attributes": names,
         "median_abs_cosine": median,
     }
+
+
+def _median_in_words(median: float, known: int, unknown: int, dims: int) -> str:
+    """A sentence on the median of the well-known directions, beside that of random ones."""
+    among = f", between the {known} that are not marked {DAGGER}," if unknown else ""
+    return (
+        f" The median absolute cosine{among} is {median:.2f}; that of two random directions in {dims} dimensions about "
+        f"{0.6745 / np.sqrt(dims):.2f}."
+    )
 
 
 def _spaces(renderer: Renderer, material: Material) -> list[Directions]:

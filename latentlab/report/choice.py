@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from latentlab.report.comparison import differing_fields
+from latentlab.report.comparison import differences
 from latentlab.report.inputs import ReportRun
 from latentlab.results import METRICS, MetricResult, is_image_distance
 
@@ -15,7 +15,7 @@ class Further:
     Attributes:
         run: Whose.
         result: The newest of these settings.
-        differences: Protocol fields and their values here, such as `interpolation: lerp`.
+        differences: Settings and their values here, such as `interpolation: lerp`.
     """
 
     run: ReportRun
@@ -36,6 +36,6 @@ def further_measurements(runs: Sequence[ReportRun]) -> list[Further]:
                 best = chosen[metric]
                 if result.network.sha256 != best.network.sha256 or result.comparable_with(best):
                     continue
-                fields = differing_fields([best, result])
+                fields = differences([best, result])
                 found.append(Further(run, result, [f"{name}: {values[1]}" for name, values in fields.items()]))
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from latentlab.report.comparison import compare, differing_fields
+from latentlab.report.comparison import compare, differences
 from latentlab.report.formatting import listing, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.rows import ProtocolWarning, partial_score
@@ -73,7 +73,7 @@ def disentanglement_warnings(tables: Sequence[Table]) -> list[ProtocolWarning]:
         holders = [(table, line) for table in tables for line in table.lines if line.title == title]
         measured = [(table, result) for table, line in holders for result in (line.z, line.w) if result is not None]
         fields: dict[str, dict[str, list[str]]] = {}
-        for name, values in differing_fields([result for _, result in measured]).items() if measured else ():
+        for name, values in differences([result for _, result in measured]).items() if measured else ():
             for (table, result), value in zip(measured, values, strict=True):
                 label = f"{table.run.name}, {plain(result.protocol.get('space')).upper()}"
                 fields.setdefault(name, {}).setdefault(value, []).append(label)

@@ -37,13 +37,14 @@ def ordering_checks(runs: Sequence[ReportRun]) -> list[OrderingCheck]:
                 a = lower.shown.get(metric.format(ordering.lower.space))
                 b = upper.shown.get(metric.format(ordering.upper.space))
                 comparison = compare(a, b)
-                if a is None or b is None or comparison.verdict == "missing":
+                if comparison.verdict == "missing":
                     continue
+                here_low, here_high = map(number, comparison.values)
                 if lower.fingerprint != upper.fingerprint:
                     comparison = Comparison("not comparable", reason="trained on different images")
-                here = f"{number(a.value)} ({lower.name}) against {number(b.value)} ({upper.name})"
+                here = f"{here_low} ({lower.name}) against {here_high} ({upper.name})"
                 if ordering.same_generator:
-                    here = f"{number(a.value)} against {number(b.value)} ({lower.name})"
+                    here = f"{here_low} against {here_high} ({lower.name})"
                 verdict, paper = _VERDICTS[comparison.verdict], _paper_pair(ordering, lower, upper, column)
                 checks.append(OrderingCheck(ordering.claim, column, paper, here, verdict, comparison.reason))
     return checks

@@ -98,7 +98,6 @@ def _environment(content: Content) -> Environment:
         "sort_key": _sort_key,
         "attribute": formatting.attribute,
         "entropy": rows.entropy,
-        "partial": rows.partial_score,
         "few_images": few_images,
         "spaces": rows.attribute_spaces,
         "baseline": disentanglement.baseline,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from latentlab.report.comparison import differing_fields
+from latentlab.report.comparison import differences
 from latentlab.report.formatting import count, plain
 from latentlab.report.inputs import ReportRun, num_real
 from latentlab.report.rows import ProtocolWarning, Scale, column_scale
@@ -56,7 +56,7 @@ def few_images(result: MetricResult) -> str:
 def _warning(column: str, lines: Sequence[tuple[ReportRun, dict[str, MetricResult | None]]]) -> ProtocolWarning | None:
     measured = [(run, result) for run, cells in lines if (result := cells[column]) is not None]
     fields: dict[str, dict[str, list[str]]] = {}
-    for name, values in differing_fields([result for _, result in measured]).items():
+    for name, values in differences([result for _, result in measured]).items():
         for (run, _), value in zip(measured, values, strict=True):
             fields.setdefault(name, {}).setdefault(value, []).append(run.name)
     return ProtocolWarning(column, fields) if fields else None

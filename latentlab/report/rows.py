@@ -1,12 +1,13 @@
 """The numbers of a report in the order it shows them: a row per generator and space, a column per kind of number."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from latentlab.report.comparison import attribute_counts, differing_fields
-from latentlab.report.formatting import attribute
+from latentlab.report.common_scores import over_common
+from latentlab.report.comparison import attribute_counts, differences, differing_fields
+from latentlab.report.formatting import attribute, count, interval, number, plain
 from latentlab.report.inputs import ReportRun
 from latentlab.report.published import RELEASED_NETWORK, TABLE_4, PublishedRow
 from latentlab.results import MetricResult
@@ -23,6 +24,8 @@ class Row:
     space: str
     cells: dict[str, MetricResult | None]
     note: str = ""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """What must be said of a column's number."""
 
     @property
     def published(self) -> PublishedRow | None:
@@ -55,11 +58,15 @@ class Scale:
 
 @dataclass(frozen=True)
 class AttributeRow:
-    """One attribute of one run: what the SVM on Z and the SVM on W leave open about it."""
+    """One attribute of one run: what the SVM on Z and the SVM on W leave open about it.
+
+    `num_dims` is the larger of the spaces' dimensions, None where the results do not say it.
+    """
 
     name: str
     z: dict[str, Any] | None
     w: dict[str, Any] | None
+    num_dims: int | None = None
 
     @property
     def any(self) -> dict[str, Any]:
@@ -70,6 +77,30 @@ class AttributeRow:
     def valid(self) -> bool:
         """Whether the attribute enters the score."""
         return bool(self.any.get("valid"))
+
+    @property
+    def entropy(self) -> float | None:
+        """H(Y) in bits, which a plane that says nothing leaves: 1 only where half of the samples have the attribute."""
+        return _finite(self.any.get("entropy_bits"))
+
+    def told(self, space: str) -> float | None:
+        """The share of H(Y) that the plane in `z` or `w` tells, I(X; Y) / H(Y)."""
+        left = entropy(getattr(self, space))
+        return None if left is None or not self.valid or not self.entropy else 1 - left / self.entropy
+
+    @property
+    def few(self) -> str:
+        """That the rarer class has no more samples than there are dimensions, else an empty text."""
+        rarer = self.any.get("num_rarer")
+        if not self.valid or not rarer or self.num_dims is None or rarer > self.num_dims:
+            return ""
+        return f"only {count(rarer)} of the rarer class"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said of an attribute that enters the score."""
+        stopped = "SVM did not converge" if self.unconverged else ""
+        return [text for text in (stopped, plain(self.any.get("reason") or ""), self.few) if text and self.valid]
 
     @property
     def unconverged(self) -> bool:
@@ -103,7 +134,31 @@ def main_rows(runs: Sequence[ReportRun]) -> list[Row]:
             unmapped = space == "w" and run.depth == 0 and empty
             note = f"no mapping network: W is {run.w_without_mapping}" if unmapped else ""
             rows.append(Row(run, space, cells, note))
-    return rows
+    return _with_remarks(rows)
+
+
+def _with_remarks(rows: Sequence[Row]) -> list[Row]:
+    """Every score that leaves attributes out says so, and what it would be over those valid in all rows."""
+    column = "Separability"
+    scores = [result for row in rows if (result := row.cells[column]) is not None]
+    same, common = over_common(scores)
+    if common is not None and differing_fields(same):
+        common = None
+    found = dict(zip(map(id, scores), same, strict=True))
+    remarks = [
+        "" if (result := row.cells[column]) is None else _remark(result, found[id(result)], common) for row in rows
+    ]
+    return [replace(row, remarks={column: text}) for row, text in zip(rows, remarks, strict=True)]
+
+
+def _remark(result: MetricResult, same: MetricResult, common: int | None) -> str:
+    counts = attribute_counts(result)
+    if common is None or counts is None:
+        return partial_score(result)
+    if counts[0] == common:
+        return f"over the {common} of {counts[1]} attributes valid in every row"
+    shown = f"{number(same.value)} {interval(same.ci95, like=same.value)}".rstrip()
+    return f"over its {counts[0]} valid of {counts[1]} attributes; {shown} over the {common} valid in every row"
 
 
 def column_scale(results: Iterable[MetricResult | None]) -> Scale | None:
@@ -119,30 +174,45 @@ def column_scale(results: Iterable[MetricResult | None]) -> Scale | None:
 
 @dataclass(frozen=True)
 class ProtocolWarning:
-    """Rows of one column that were not measured alike: per protocol field, each value and the rows that have it."""
+    """Rows of one column that were not measured alike: per setting in words, each value and the rows that have it.
+
+    `common` is over how many attributes the rows can be compared all the same, None where they cannot.
+    """
 
     column: str
     fields: dict[str, dict[str, list[str]]]
+    common: int | None = None
+
+    def head(self, what: str = "rows") -> tuple[str, str]:
+        """What is wrong, and why; `what` holds the numbers."""
+        if self.common is None:
+            return f"{self.column}: {what} that cannot be compared.", "They were not measured alike:"
+        return (
+            f"{self.column}: the {what} run over different attributes.",
+            f"Comparable are the numbers over the {self.common} attributes valid in all {what}.",
+        )
 
 
 def protocol_warnings(rows: Sequence[Row]) -> list[ProtocolWarning]:
-    """For every column of the main table, the protocol fields in which its rows differ."""
+    """For every column of the main table, in what its rows differ."""
     warnings = []
     for column in COLUMNS:
         present = [(row, row.cells[column]) for row in rows]
         measured = [(row, result) for row, result in present if result is not None]
         fields: dict[str, dict[str, list[str]]] = {}
-        for name, values in differing_fields([result for _, result in measured]).items() if measured else ():
+        results = [result for _, result in measured]
+        for name, values in differences(results).items() if measured else ():
             holders = fields.setdefault(name, {})
             for (row, _), value in zip(measured, values, strict=True):
                 holders.setdefault(value, []).append(row.label)
         if fields:
-            warnings.append(ProtocolWarning(column, fields))
+            same, common = over_common(results)
+            warnings.append(ProtocolWarning(column, fields, None if differing_fields(same) else common))
     return warnings
 
 
 def partial_score(result: MetricResult | None) -> str:
-    """`over n of 40 valid attributes` where a separability score leaves attributes out, else an empty text."""
+    """`over n of 40 valid attributes` where a score over several leaves some out, else an empty text."""
     counts = None if result is None else attribute_counts(result)
     if counts is None or counts[0] == counts[1]:
         return ""
@@ -151,14 +221,19 @@ def partial_score(result: MetricResult | None) -> str:
 
 def entropy(row: dict[str, Any] | None) -> float | None:
     """Conditional entropy of one attribute in bits, or None where it has none."""
-    value = None if row is None else row.get("conditional_entropy_bits")
+    return None if row is None else _finite(row.get("conditional_entropy_bits"))
+
+
+def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def attribute_rows(run: ReportRun) -> list[AttributeRow]:
     """The attributes of a run, those that W helps most (or else those hardest to separate) first, invalid ones last."""
-    z, w = (_attributes(run.shown.get(metric)) for metric in ("ls_z", "ls_w"))
-    rows = [AttributeRow(name, z.get(name), w.get(name)) for name in {**z, **w}]
+    results = [run.shown.get(metric) for metric in ("ls_z", "ls_w")]
+    z, w = map(_attributes, results)
+    dims = [result.details["num_dims"] for result in results if result and "num_dims" in result.details]
+    rows = [AttributeRow(name, z.get(name), w.get(name), max(dims, default=None)) for name in {**z, **w}]
     return sorted(rows, key=lambda row: (not row.valid, -_interest(row), attribute(row.name)))
 
 

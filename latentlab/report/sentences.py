@@ -83,7 +83,9 @@ def _separability_clause(run: ReportRun) -> tuple[str, str] | None:
         "higher": "its attributes separate worse in W",
         "open": "it is open in which space its attributes separate better",
     }.get(comparison.verdict, "separability cannot be compared")
-    return f"{claim} (separability {number(z.value)} in Z, {number(w.value)} in W{_scored_part(w)})", comparison.reason
+    low, high = map(number, comparison.values)
+    part = _scored_part(w) if comparison.common is None else ""
+    return f"{claim} (separability {high} in Z, {low} in W{part})", comparison.reason
 
 
 def _scored_part(result: MetricResult) -> str:

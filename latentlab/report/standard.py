@@ -8,7 +8,7 @@ from latentlab.report import tables
 from latentlab.report.blocks import Block
 from latentlab.report.charts import Chart
 from latentlab.report.contents import Content
-from latentlab.report.formatting import listing, plain
+from latentlab.report.formatting import plain
 from latentlab.report.pictures import picture, strip
 from latentlab.report.published import ARXIV, RELEASED_NETWORK, RELEASED_NOTE
 from latentlab.report.rows import ProtocolWarning
@@ -21,6 +21,15 @@ REALISM = "Distances to real images"
 
 PAPER_PAIR = f"The paper’s pair is of mappings as deep as those here, a dash where it has none. {RELEASED_NOTE}"
 """What the column of the paper's numbers beside orderings has."""
+ATTRIBUTE_COLUMNS = (
+    "H: bits that are open about the attribute without the latent, which a plane that tells nothing leaves. H Z, H W: "
+    "those left open by a plane in the space, 95 % intervals in brackets. Told: the share of H that the plane tells. "
+    "Those that W helps most first."
+)
+FEW_SAMPLES = (
+    "Attributes with a note on the rarer class have no more samples of it than the space has dimensions: planes part "
+    "so few from the others by chance, and what they tell of them says nothing about the space."
+)
 
 
 def all_sections(content: Content, *, pictures: bool = True) -> list[Section]:
@@ -72,13 +81,13 @@ def shows_released(content: Content) -> bool:
     return any(row.published in RELEASED_NETWORK for row in content.rows)
 
 
-def _warning(warning: ProtocolWarning) -> str:
-    """A warning of differing protocols in one sentence."""
+def _warning(warning: ProtocolWarning, what: str = "rows") -> str:
+    """A warning of unlike measurements in one paragraph."""
     fields = [
-        f"`{field}` is " + ", ".join(f"{value} ({'; '.join(labels)})" for value, labels in values.items())
+        f"{field}: " + "; ".join(f"{value} ({'; '.join(labels)})" for value, labels in values.items())
         for field, values in warning.fields.items()
     ]
-    return f"{warning.column}: rows that cannot be compared, because their protocols differ: {listing(fields)}."
+    return " ".join([*warning.head(what), f"{'. '.join(fields)}."])
 
 
 def _realism(content: Content) -> Section:
@@ -98,8 +107,8 @@ def _attributes(content: Content) -> Section:
             continue
         name = block.run.name
         paragraphs.append(" ".join([f"{name}: {block.attribute_sentence}", *block.worth]))
-        note = "Conditional entropies in bits, 95 % intervals in brackets; those that W helps most first."
-        found.append(SectionTable(f"Attributes of {name}", tables.attribute_table(block.attributes), [note]))
+        notes = [ATTRIBUTE_COLUMNS, FEW_SAMPLES] if any(row.few for row in block.attributes) else [ATTRIBUTE_COLUMNS]
+        found.append(SectionTable(f"Attributes of {name}", tables.attribute_table(block.attributes), notes))
         figures += _drawn(f"Conditional entropies of {name}", block.scatter)
         figures += _drawn(f"Separability of {name} by the number of samples", block.sample_curve)
     return Section("Attributes", "attributes", paragraphs, found, figures)
@@ -118,7 +127,7 @@ def _disentanglement(content: Content) -> Section:
         )
         for table in content.disentanglement
     ]
-    warnings = [*map(_warning, content.disentanglement_warnings)]
+    warnings = [_warning(warning, "numbers") for warning in content.disentanglement_warnings]
     return Section("Disentanglement metrics", "disentanglement", tables=found, notes=warnings)
 
 

@@ -15,7 +15,7 @@ from latentlab.report.orderings import OrderingCheck, published_value
 from latentlab.report.protocol_tables import ProtocolTable
 from latentlab.report.published import TABLE_4
 from latentlab.report.realism import Realism, few_images
-from latentlab.report.rows import AttributeRow, Row, entropy, main_rows, partial_score
+from latentlab.report.rows import AttributeRow, Row, attribute_spaces, entropy, main_rows, partial_score
 from latentlab.report.sections import Measured
 from latentlab.results import METRICS, MetricResult, is_image_distance
 
@@ -70,7 +70,9 @@ def main_table(runs: Sequence[ReportRun]) -> pd.DataFrame:
     lines = []
     for row in rows:
         head = {"generator": row.run.name, "mapping layers": plain(row.run.depth), "space": row.space.upper()}
-        cells: dict[str, Measured | str | None] = {name: measured(result) for name, result in row.cells.items()}
+        cells: dict[str, Measured | str | None] = {
+            name: measured(result, row.remarks.get(name)) for name, result in row.cells.items()
+        }
         if row.note:
             cells = dict.fromkeys(cells) | {next(iter(cells)): row.note}
         lines.append(head | cells | (_paper(row) if beside else {}))
@@ -85,11 +87,11 @@ def _paper(row: Row) -> dict[str, float | None]:
     }
 
 
-def measured(result: MetricResult | None) -> Measured | str:
-    """A number with its interval and samples, and what must be said of it."""
+def measured(result: MetricResult | None, remark: str | None = None) -> Measured | str:
+    """A number with its interval and samples, and what must be said of it: `remark` in place of `partial_score`."""
     if result is None:
         return "not measured"
-    note = " ".join(filter(None, (partial_score(result), few_images(result))))
+    note = " ".join(filter(None, (partial_score(result) if remark is None else remark, few_images(result))))
     return Measured(result.value, result.ci95, result.num_samples, note)
 
 
@@ -125,17 +127,21 @@ def protocol_table(table: ProtocolTable) -> pd.DataFrame:
 
 
 def attribute_table(rows: Sequence[AttributeRow]) -> pd.DataFrame:
-    """Per-attribute entropies and accuracies of one run."""
-    return pd.DataFrame([_attribute_line(row) for row in rows])
+    """Per-attribute entropies, what planes tell of them, and accuracies of one run."""
+    spaces = attribute_spaces(rows)
+    return pd.DataFrame([_attribute_line(row, spaces) for row in rows])
 
 
-def _attribute_line(row: AttributeRow) -> dict[str, Any]:
+def _attribute_line(row: AttributeRow, spaces: Sequence[str]) -> dict[str, Any]:
     line: dict[str, Any] = {"attribute": attribute(row.name)}
     line["share"] = Measured(row.any.get("share_positive"), share=True)
-    for space, side in (("Z", row.z), ("W", row.w)):
-        line[f"H {space} (bit)"] = Measured(entropy(side), _ends((side or {}).get("ci95")))
-        line[f"accuracy {space}"] = Measured((side or {}).get("accuracy"), share=True)
-    return line | {"note": "" if row.valid else f"left out: {plain(row.any.get('reason'))}"}
+    line["H (bit)"] = Measured(row.entropy)
+    for space in spaces:
+        side, letter = getattr(row, space), space.upper()
+        line[f"H {letter} (bit)"] = Measured(entropy(side), _ends((side or {}).get("ci95")))
+        line[f"told {letter}"] = Measured(row.told(space), share=True)
+        line[f"accuracy {letter}"] = Measured((side or {}).get("accuracy"), share=True)
+    return line | {"note": "; ".join(row.remarks) if row.valid else f"left out: {plain(row.any.get('reason'))}"}
 
 
 def _ends(ci95: Sequence[float | None] | None) -> tuple[float | None, float | None] | None:

@@ -5,12 +5,12 @@ method varies. With one seed they are those of the measurement: they say how wel
 of how other trainings would come out.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from latentlab.errors import LatentLabError
 from latentlab.metrics.separability.stores import FEWEST_FOR_VERDICT
+from latentlab.report.common_scores import score_over
 from latentlab.results import MetricResult
 from latentlab.study.cells import Cell, Number
 from latentlab.study.checking import Checker
@@ -158,18 +158,7 @@ def _number(result: MetricResult, measure: Measure, attributes: frozenset[str]) 
 
 
 def _separability(result: MetricResult, attributes: frozenset[str]) -> Number | None:
-    """2^(sum of conditional entropies) over some attributes; intervals of attributes are joined as independent ones.
-
-    On ten results of trained networks that interval was as wide as the bootstrap's, which resamples all attributes at
-    once, or up to 15 % narrower.
-    """
-    rows = [row for row in result.details["attributes"] if row["name"] in attributes]
-    if not rows:
-        return None
-    bits = sum(row["conditional_entropy_bits"] for row in rows)
-    ends = [row["ci95"] for row in rows]
+    """The score over some attributes, and whether there were samples enough for its interval to be judged by."""
+    found = score_over(result, attributes)
     trusted = result.protocol.get("num_keep", 0) >= FEWEST_FOR_VERDICT * result.details.get("num_dims", 0)
-    if any(ci95 is None or None in ci95 for ci95 in ends):
-        return Number(2**bits, None, trusted)
-    half = math.sqrt(sum(((high - low) / 2) ** 2 for low, high in ends))
-    return Number(2**bits, (2 ** (bits - half), 2 ** (bits + half)), trusted)
+    return None if found is None else Number(*found, trusted)

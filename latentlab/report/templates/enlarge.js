@@ -24,6 +24,18 @@
     button.append("Enlarge", what);
     button.addEventListener("click", () => open(figure));
     tools.prepend(button, " ");
+    const pictures = [...figure.querySelectorAll("img[data-file]")];
+    for (const [place, picture] of pictures.entries()) {
+      const link = document.createElement("a");
+      const of = document.createElement("span");
+      of.className = "aside";
+      of.textContent = ` of ${picture.alt}`;
+      link.download = picture.dataset.file;
+      link.href = picture.src;
+      const ending = picture.dataset.file.split(".").pop().toUpperCase();
+      link.append(pictures.length > 1 ? `${ending} ${place + 1}` : ending, of);
+      tools.append(link, " ");
+    }
     for (const one of figure.querySelectorAll("img.picture, svg.chart")) {
       one.classList.add("opens");
       one.addEventListener("click", () => open(figure));
