@@ -22,10 +22,11 @@ from latentlab.checkpoint import load_generator, save_generator
 from latentlab.cli import app
 from latentlab.cli.completion import classifiers, networks
 from latentlab.data.faces import render_faces
-from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.errors import CheckpointError, DataError, UnknownNetworkError
 from latentlab.images import to_float
 from latentlab.latents import sample_z
 from latentlab.networks import DiscriminatorConfig, Generator
+from latentlab.report import read_run
 from latentlab.results import read_results
 from latentlab.study import bundling
 
@@ -124,6 +125,31 @@ def test_own_runs_and_classifiers_come_before_bundled_ones_of_the_same_name(zoo_
     (tmp_path / "classifiers").mkdir()
     (zoo_of / "classifiers/faces32").rename(tmp_path / "classifiers/faces32")
     assert find_classifiers("faces32") == tmp_path / "classifiers/faces32"
+
+
+def test_what_was_measured_of_one_is_reported_by_its_folder_with_the_record_of_its_training(zoo_of, tmp_path):
+    run("sample", "--num-samples", "64", "--device", "cpu")
+    read = read_run("runs/faces32-style-8")
+    assert (read.arch, read.foreign, read.images_seen) == ("style", "bundled with LatentLab", 200)
+    assert read.dataset.startswith("squares")
+    run("report", "runs/faces32-style-8", "--out", "report")
+    assert (tmp_path / "runs/faces32-style-8/previews.npz").is_file()
+    assert load_generator("runs/faces32-style-8")[1].name == "faces32-style-8"
+    with pytest.raises(DataError, match="is no run folder"):
+        read_run("runs/faces32-traditional-0")
+
+
+def test_runs_names_what_was_only_measured(zoo_of, tmp_path):
+    (tmp_path / "runs/faces32-style-8").mkdir(parents=True)
+    (tmp_path / "runs/faces32-style-8/results.jsonl").touch()
+    assert "Measured, but no training run: runs/faces32-style-8" in run("runs").stderr
+    own = tmp_path / "runs/mine"
+    own.mkdir()
+    (own / "config.json").write_text((zoo_of / "networks/faces32-style-8/config.json").read_text())
+    (own / "results.jsonl").touch()
+    result = run("runs")
+    assert "mine" not in result.stderr
+    assert "faces32-style-8" in result.stderr
 
 
 def test_unknown_names_list_what_is_bundled(zoo_of):

@@ -54,6 +54,15 @@ def bundled_network(name: str | Path) -> Path | None:
     return NETWORKS / str(name) if str(name) in network_names() else None
 
 
+def bundled_record(folder: Path) -> Path | None:
+    """The bundled network that a folder such as runs/NAME is of by its name, with the record of its training.
+
+    None where no bundled network has the name, or the folder is a run or a network itself; it need not exist.
+    """
+    own = any((folder / mark).exists() for mark in ("config.json", "network.json", "snapshots"))
+    return None if own else bundled_network(folder.resolve().name)
+
+
 def is_bundled(folder: Path) -> bool:
     """Whether a folder belongs to what is bundled, and so must not be written to."""
     return folder.resolve().is_relative_to(ROOT.resolve())
