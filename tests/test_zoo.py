@@ -152,6 +152,23 @@ def test_runs_names_what_was_only_measured(zoo_of, tmp_path):
     assert "faces32-style-8" in result.stderr
 
 
+def test_figures_know_how_one_was_trained_and_say_how_it_is_sampled(zoo_of, tmp_path):
+    config = json.loads((zoo_of / "networks/faces32-style-8/config.json").read_text())
+    config["dataset"] |= {"name": "faces", "num_images": 1500, "filter": "drawn"}
+    (zoo_of / "networks/faces32-style-8/config.json").write_text(json.dumps(config))
+    lines = run("figures", "--only", "samples,corner,cosines_w,curves", "--attributes", "Male,Smiling",
+                "--out", "first", "--json", "--device", "cpu").stdout.splitlines()  # fmt: skip
+    reasons = {one["name"]: one.get("reason") for one in map(json.loads, lines)}
+    assert "nothing was measured at the snapshots of faces32-style-8" in reasons["curves"]
+    command = "latentlab sample --network faces32-style-8 --classifiers faces32"
+    assert f"`{command}` makes some" in reasons["corner"] == reasons["cosines_w"]
+    run(*command.split()[1:], "--num-samples", "300", "--device", "cpu")
+    (line,) = run("figures", "--only", "corner", "--attributes", "Male,Smiling", "--out", "second", "--json",
+                  "--device", "cpu").stdout.splitlines()  # fmt: skip
+    assert sum(json.loads(line)["training_counts"].values()) == 1500
+    assert "not left out of the training data" in json.loads(line)["caption"]
+
+
 def test_unknown_names_list_what_is_bundled(zoo_of):
     with pytest.raises(UnknownNetworkError, match="Bundled: faces32-style-8, faces32-traditional-0"):
         load_generator("faces64")

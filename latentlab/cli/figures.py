@@ -10,6 +10,7 @@ import typer
 from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
 from latentlab.errors import UsageError
+from latentlab.zoo import bundled_record
 
 UNITS = {"corner": "spaces", "directions": "strips", "cosines_z": "fits", "cosines_w": "fits", "curves": "runs"}
 """What the progress of a figure counts, if not images."""
@@ -126,6 +127,8 @@ def figures(
     compared = tuple(map(run_folder, compare or []))
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
+    run = _run_of(folder)
+    sources = Sources(run, store, tuple(directions or ()), compared, pair, bundled=bundled_record(run))
     measure = None if distance is None else open_distance(distance, weights_dir, chosen)
     record = save_figures(
         out,
@@ -134,7 +137,7 @@ def figures(
         names=names,
         settings=settings,
         distance=measure,
-        sources=Sources(_run_of(folder), store, tuple(directions or ()), compared, pair),
+        sources=sources,
         formats=kinds,
         device=chosen,
         progress=lambda figure: progress_bar(f"Figure {figure}", UNITS.get(figure, "images")),
