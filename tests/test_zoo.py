@@ -1,6 +1,7 @@
 """Bundled networks: made from a study, found by name everywhere, never written to."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from attribute_classifiers.presets import ClassifierShape
 from latentlab import zoo
 from latentlab.checkpoint import load_generator, save_generator
 from latentlab.cli import app
-from latentlab.cli.completion import classifiers, networks
+from latentlab.cli.completion import classifiers, networks, stores
+from latentlab.cli.stores import find_store
 from latentlab.data.faces import render_faces
-from latentlab.errors import CheckpointError, DataError, UnknownNetworkError
+from latentlab.errors import CheckpointError, DataError, StoreError, UnknownNetworkError
 from latentlab.images import to_float
 from latentlab.latents import sample_z
 from latentlab.networks import DiscriminatorConfig, Generator
@@ -68,9 +70,9 @@ def zoo_of(study, tmp_path, monkeypatch):
     return root
 
 
-def run(*words):
+def run(*words, code=0):
     result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
@@ -167,6 +169,42 @@ def test_figures_know_how_one_was_trained_and_say_how_it_is_sampled(zoo_of, tmp_
                   "--device", "cpu").stdout.splitlines()  # fmt: skip
     assert sum(json.loads(line)["training_counts"].values()) == 1500
     assert "not left out of the training data" in json.loads(line)["caption"]
+
+
+def test_samples_are_named_by_the_network_they_are_of(zoo_of, tmp_path):
+    made = "`latentlab sample --network faces32-style-8 --classifiers faces32` makes some"
+    for words in ("separability", "directions", "disentanglement", "label", "store info"):
+        more = ("--nearest-faces",) if words == "label" else ()
+        assert made in run(*words.split(), "faces32-style-8", *more, code=1).stderr
+    run("sample", "--network", "faces32-style-8", "--classifiers", "faces32", "--num-samples", "300", "--device", "cpu")
+    for named in ("faces32-style-8", "runs/faces32-style-8", "runs/faces32-style-8/run.h5"):
+        assert find_store(Path(named)) == Path("runs/faces32-style-8/run.h5")
+    run("directions", "faces32-style-8", "--space", "z")
+    assert (tmp_path / "runs/faces32-style-8/directions-z.npz").is_file()
+    assert "300 of 300" in run("store", "info", "faces32-style-8").stdout
+    assert stores("f") == ["faces32-style-8", "faces32-traditional-0"]
+    assert stores("runs/") == ["runs/faces32-style-8/run.h5"]
+
+
+def test_samples_of_own_runs_are_named_the_same_way(zoo_of, tmp_path):
+    (tmp_path / "runs/mine/snapshots").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(StoreError, match=r"no samples of mine yet.* `latentlab sample --network mine` makes some"):
+        find_store(Path("mine"))
+    (tmp_path / "runs/mine/run.h5").touch()
+    assert find_store(Path("mine")) == Path("runs/mine/run.h5")
+    (tmp_path / "mine").touch()
+    assert find_store(Path("mine")) == Path("mine")
+    for unknown in ("other", "nobody"):
+        assert find_store(Path(unknown)) == Path(unknown)
+        assert "no such store of samples" in run("store", "info", unknown, code=1).stderr
+
+
+def test_who_would_inspect_one_is_told_what_shows_it(zoo_of):
+    said = run("networks", "inspect", "faces32-style-8", code=1).stderr
+    assert "`latentlab networks list --json`" in said
+    assert "`latentlab networks check faces32-style-8`" in said
+    assert "name a .pkl file" in run("networks", "inspect", "nothing.pkl", code=1).stderr
 
 
 def test_unknown_names_list_what_is_bundled(zoo_of):

@@ -9,6 +9,7 @@ import typer
 
 from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
+from latentlab.cli.stores import find_store
 from latentlab.errors import UsageError
 from latentlab.zoo import bundled_record
 
@@ -49,7 +50,8 @@ def figures(
     store: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled samples of the network, for corner, directions, cosines; the run's own run.h5 if left out."
+            help="Labelled samples of the network, for corner, directions, cosines; the run's own run.h5 if left out.",
+            autocompletion=completion.stores,
         ),
     ] = None,
     attributes: Annotated[
@@ -121,6 +123,7 @@ def figures(
         "--compare": (compare, ("curves",)),
     }
     _refuse_idle(named, names, only)
+    store = None if store is None else find_store(store)
     pair = attributes_of(attributes)
     check_outputs({}, folders={"--out": out}, inputs=[path for path in (store, *(directions or [])) if path])
     refuse_existing(out)

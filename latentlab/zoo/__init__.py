@@ -18,6 +18,8 @@ PREFIX = "faces32-"
 DEFAULT_NETWORK, DEFAULT_CLASSIFIERS = "faces32-style-8", "faces32"
 """What commands take where none is named and the folder has none of its own."""
 ORIGIN = "bundled with LatentLab"
+NETWORK_MARKS = ("config.json", "network.json", "snapshots")
+"""By these a folder is known as a run or a network itself."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def bundled_record(folder: Path) -> Path | None:
 
     None where no bundled network has the name, or the folder is a run or a network itself; it need not exist.
     """
-    own = any((folder / mark).exists() for mark in ("config.json", "network.json", "snapshots"))
+    own = any((folder / mark).exists() for mark in NETWORK_MARKS)
     return None if own else bundled_network(folder.resolve().name)
 
 
