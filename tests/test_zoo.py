@@ -165,10 +165,15 @@ def test_figures_know_how_one_was_trained_and_say_how_it_is_sampled(zoo_of, tmp_
     command = "latentlab sample --network faces32-style-8 --classifiers faces32"
     assert f"`{command}` makes some" in reasons["corner"] == reasons["cosines_w"]
     run(*command.split()[1:], "--num-samples", "300", "--device", "cpu")
-    (line,) = run("figures", "--only", "corner", "--attributes", "Male,Smiling", "--out", "second", "--json",
-                  "--device", "cpu").stdout.splitlines()  # fmt: skip
-    assert sum(json.loads(line)["training_counts"].values()) == 1500
-    assert "not left out of the training data" in json.loads(line)["caption"]
+    (zoo_of / "networks/faces32-style-8/stats.jsonl").write_text('{"kimg": 0.1, "swd": 3}\n{"kimg": 0.2, "swd": 2}\n')
+    (zoo_of / "networks/faces32-traditional-0/stats.jsonl").write_text('{"kimg": 0.1, "swd": 4}\n')
+    lines = run("figures", "--only", "corner,curves", "--attributes", "Male,Smiling", "--compare",
+                "faces32-traditional-0", "--out", "two", "--json", "--device", "cpu").stdout.splitlines()  # fmt: skip
+    corner, curves = map(json.loads, lines)
+    assert sum(corner["training_counts"].values()) == 1500
+    assert "not left out of the training data" in corner["caption"]
+    assert curves["curves"]["faces32-style-8"] == {"swd": {"kimg": [0.1, 0.2], "values": [3, 2]}}
+    assert curves["curves"]["faces32-traditional-0"] == {"swd": {"kimg": [0.1], "values": [4]}}
 
 
 def test_samples_are_named_by_the_network_they_are_of(zoo_of, tmp_path):

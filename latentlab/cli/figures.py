@@ -11,7 +11,7 @@ from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
 from latentlab.cli.stores import find_store
 from latentlab.errors import UsageError
-from latentlab.zoo import bundled_record
+from latentlab.zoo import bundled_network, bundled_record
 
 UNITS = {"corner": "spaces", "directions": "strips", "cosines_z": "fits", "cosines_w": "fits", "curves": "runs"}
 """What the progress of a figure counts, if not images."""
@@ -169,7 +169,7 @@ def attributes_of(text: str | None) -> tuple[tuple[str, bool | None], ...]:
 
 
 def run_folder(name: str) -> Path:
-    """The run that `--compare` names: a folder, or a name under runs/.
+    """The run that `--compare` names: a folder, a name under runs/, or a bundled network.
 
     Raises:
         UsageError: There is none.
@@ -179,6 +179,8 @@ def run_folder(name: str) -> Path:
     for path in (Path(name), RUNS / name):
         if (path / "stats.jsonl").is_file():
             return path
+    if bundled := bundled_network(name):
+        return bundled
     raise UsageError(f"--compare {name}: no run with statistics of training is here, nor is one under {RUNS}/.")
 
 
