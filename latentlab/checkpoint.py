@@ -22,7 +22,7 @@ from latentlab.errors import CheckpointError, UnknownNetworkError
 from latentlab.files import DISK_FULL, file_sha256
 from latentlab.networks import Discriminator, Generator, GeneratorConfig
 from latentlab.results import NetworkName
-from latentlab.zoo import bundled_network, network_names
+from latentlab.zoo import bundled_network, bundled_record, network_names
 
 SCHEMA_VERSION = 1
 RUNS = Path("runs")
@@ -187,7 +187,7 @@ def network_folder(spec: str | Path) -> Path:
     """The network folder that a name stands for.
 
     A name is a network folder, a run folder (its newest snapshot), the name of a run under `runs/`, or of a bundled
-    network (latentlab.zoo).
+    network (latentlab.zoo), or the folder of what was measured of one.
 
     Raises:
         UnknownNetworkError: Nothing goes by this name; the message lists what is there.
@@ -197,7 +197,7 @@ def network_folder(spec: str | Path) -> Path:
             return path
         if found := snapshots(path):
             return found[-1]
-    if bundled := bundled_network(spec):
+    if bundled := bundled_network(spec) or (bundled_record(Path(spec)) if Path(spec).is_dir() else None):
         return bundled
     known = ", ".join(path.name for path in _runs()) or "none yet (`latentlab train` makes one)"
     raise UnknownNetworkError(

@@ -12,7 +12,7 @@ from latentlab.errors import UsageError, WeightsError
 from latentlab.files import file_sha256
 from latentlab.images import box_resize, to_float
 from latentlab.protocols import full_precision
-from latentlab.weights import INCEPTION_SHA256, fetch_weights, find_weights, state_of, weights_named
+from latentlab.weights import INCEPTION_SHA256, NO_FID, fetch_weights, find_weights, state_of, weights_named
 
 if TYPE_CHECKING:
     from latentlab.perceptual import Featured
@@ -147,7 +147,7 @@ def _network() -> Callable[[Path], nn.Module]:
     except ImportError as error:
         raise WeightsError(
             f"FID needs the Inception network of torch-fidelity, which cannot be loaded ({error}): install "
-            "`latentlab[fid]`, or measure fd_classifiers instead."
+            f"`latentlab[fid]`. Until then, {NO_FID}."
         ) from error
 
     def build(path: Path) -> nn.Module:

@@ -1,7 +1,10 @@
 """Pretrained weights that measurements need: which there are, where they are looked for, how they are had."""
 
+import contextlib
+import io
 import shutil
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +14,11 @@ import torch
 
 from latentlab.errors import UsageError, WeightsError
 from latentlab.files import atomic_file, file_sha256
+from latentlab.zoo import DEFAULT_CLASSIFIERS
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+NO_LPIPS = f"`ppl --distance classifier:{DEFAULT_CLASSIFIERS}` needs no download (bundled classifiers, and no LPIPS)"
+NO_FID = f"`fid --features classifier:{DEFAULT_CLASSIFIERS}` needs no download (bundled classifiers, and no FID)"
 _DOWNLOAD_TIMEOUT = 30.0
 _TORCHVISION = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms allow research and teaching"
 
@@ -29,6 +35,7 @@ class Weights:
         megabytes: Its size, 10^6 bytes.
         licence: Under what terms.
         needed_for: What cannot be measured without it.
+        instead: What can be measured with what is bundled, in words.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Weights:
     megabytes: float
     licence: str
     needed_for: str
+    instead: str
 
     def genuine(self, sha256: str) -> bool:
         """Whether a file of this hash is the one meant."""
@@ -59,7 +67,7 @@ def known_weights() -> tuple[Weights, ...]:
         file = weights.url.rsplit("/", 1)[1]
         digest = file.removesuffix(".pth").rsplit("-", 1)[1]
         megabytes = round(weights.meta["_file_size"] * 2**20 / 1e6, 1)
-        found.append(Weights(name, file, weights.url, digest, megabytes, _TORCHVISION, needed_for))
+        found.append(Weights(name, file, weights.url, digest, megabytes, _TORCHVISION, needed_for, NO_LPIPS))
     inception = Weights(
         "inception",
         "weights-inception-2015-12-05-6726825d.pth",
@@ -68,6 +76,7 @@ def known_weights() -> tuple[Weights, ...]:
         95.6,
         "Apache-2.0 (TensorFlow's network of 2015, as torch-fidelity converted it)",
         "fid, and train --snapshot-metrics fid",
+        NO_FID,
     )
     return (*found, inception)
 
@@ -117,28 +126,40 @@ def fetch_weights(weights: Weights, sources: Sequence[Path] = (), *, option: str
     for source in sources:
         if (source / weights.file).is_file():
             return _copied(weights, source / weights.file, target)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
     try:
-        torch.hub.load_state_dict_from_url(
-            weights.url,
-            str(cache()),
-            progress=False,
-            check_hash=True,
-            weights_only=True,
-            file_name=weights.file,
-            map_location="cpu",
-        )
+        _download(weights)
     except (URLError, OSError, RuntimeError) as error:
         looked = ", ".join(str(folder) for folder in (*sources, cache()))
         raise WeightsError(
             f"the weights {weights.file} (needed for {weights.needed_for}) are not in {looked} and could not be "
             f"downloaded ({error}). Get the file from {weights.url} ({weights.megabytes:g} MB) and name its folder by "
-            f"{option}, or put it into the cache with `latentlab weights fetch {weights.name} --from FOLDER`."
+            f"{option}, or put it into the cache with `latentlab weights fetch {weights.name} --from FOLDER`. "
+            f"Until then, {weights.instead}."
         ) from error
+    return target
+
+
+def _download(weights: Weights) -> None:
+    """Into torch's cache, saying so in a line of ours in place of torch's."""
+    print(
+        f"downloading {weights.file}, {weights.megabytes:g} MB, for {weights.needed_for}", file=sys.stderr, flush=True
+    )
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT)
+    try:
+        told = io.StringIO()  # torch's releases differ in where they print
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            torch.hub.load_state_dict_from_url(
+                weights.url,
+                str(cache()),
+                progress=False,
+                check_hash=True,
+                weights_only=True,
+                file_name=weights.file,
+                map_location="cpu",
+            )
     finally:
         socket.setdefaulttimeout(before)
-    return target
 
 
 def state_of(path: Path) -> dict[str, torch.Tensor]:

@@ -18,9 +18,9 @@ from latentlab.doctor.verdicts import judge
 
 WEIGHTS = [
     {"name": "vgg16", "needed_for": "ppl", "megabytes": 553.4, "path": "/w/vgg16.pth", "bytes": 553400000,
-     "fitting": True},
+     "fitting": True, "instead": "`ppl --distance classifier:faces32`"},
     {"name": "inception", "needed_for": "fid", "megabytes": 95.6, "path": "/w/i.pth", "bytes": 95600000,
-     "fitting": True},
+     "fitting": True, "instead": "`fid --features classifier:faces32`"},
 ]  # fmt: skip
 GPU = {"name": "Quick 9000", "memory": 80 * 2**30, "free": 79 * 2**30, "capability": "9.0", "bfloat16": True,
        "tf32": True, "error": ""}  # fmt: skip
@@ -80,6 +80,7 @@ def test_the_machine_that_runs_the_tests_can_be_used(here):
     assert here.facts("torch's settings")["threads"] >= 1
     assert {place.purpose for place in here.places} == {"results", "cache", "weights"}
     assert [one["name"] for one in here.facts("weights")["found"]] == ["vgg16", "alexnet", "squeezenet", "inception"]
+    assert all("classifier:faces32" in one["instead"] for one in here.facts("weights")["found"])
 
 
 def test_one_json_object_holds_everything(monkeypatch, here):
@@ -104,6 +105,7 @@ def test_missing_weights_are_named_with_what_needs_them(monkeypatch, healthy):
     found = only_finding(report)
     assert found.what == "fid: the weights inception (95.6 MB) are missing"
     assert found.remedy.startswith("`latentlab weights fetch inception`")
+    assert found.remedy.endswith("; `fid --features classifier:faces32`")
     result = printed(monkeypatch, dataclasses.replace(report, findings=(found,)))
     assert result.exit_code == 0
     assert "- fid: the weights inception (95.6 MB) are missing.\n  What to do: `latentlab weights" in result.stdout

@@ -97,6 +97,16 @@ def test_features_of_real_images_are_kept_and_a_damaged_file_is_made_again(cache
     assert other.seen == 500
 
 
+def test_it_is_said_once_that_features_of_real_images_are_taken_and_kept(cache):
+    said: list[str] = []
+    for _ in range(2):
+        measured(say=said.append)
+    kept = f"they are kept in {cache} for the next time"
+    assert said == [f"taking features of 300 real images (--num-real takes fewer); {kept}"]
+    measured(say=said.append, cache=False)
+    assert said[1:] == ["taking features of 300 real images (--num-real takes fewer)"]
+
+
 def test_the_interval_is_as_wide_as_values_scatter():
     found = [measured(generator=FakeGenerator(), seed=seed, cache=False)[0][0] for seed in range(12)]
     scatter = np.std([result.value for result in found], ddof=1)

@@ -1,3 +1,4 @@
+import sys
 from urllib.error import URLError
 
 import pytest
@@ -82,6 +83,26 @@ def test_another_file_in_the_cache_is_not_fetched_for_good(stick, hub):
 def test_what_cannot_be_had_is_named_with_where_to_get_it(stick):
     with pytest.raises(WeightsError, match=r"alexnet-owt-7be5be79\.pth.*no network.*https.*--weights-dir.*fetch"):
         fetch_weights(module.weights_named("alexnet"), [stick])
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("vgg16", r"`ppl --distance classifier:faces32` needs no download \(bundled classifiers, and no LPIPS\)"),
+    ("inception", r"`fid --features classifier:faces32` needs no download \(bundled classifiers, and no FID\)"),
+])  # fmt: skip
+def test_without_a_network_the_bundled_way_is_named(name, words):
+    with pytest.raises(WeightsError, match=words):
+        fetch_weights(weights_named(name))
+
+
+def test_a_download_is_told_once_with_its_size(monkeypatch, capsys):
+    def download(url, *_args, **_options):
+        for stream in (sys.stdout, sys.stderr):
+            print(f'Downloading: "{url}"', file=stream)
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    fetch_weights(weights_named("alexnet"))
+    told = "downloading alexnet-owt-7be5be79.pth, 244.4 MB, for ppl --distance lpips-alex\n"
+    assert capsys.readouterr() == ("", told)
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):

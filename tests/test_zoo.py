@@ -1,6 +1,7 @@
 """Bundled networks: made from a study, found by name everywhere, never written to."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ from attribute_classifiers.presets import ClassifierShape
 from latentlab import zoo
 from latentlab.checkpoint import load_generator, save_generator
 from latentlab.cli import app
-from latentlab.cli.completion import classifiers, networks
+from latentlab.cli.completion import classifiers, networks, stores
+from latentlab.cli.stores import find_store
 from latentlab.data.faces import render_faces
-from latentlab.errors import CheckpointError, UnknownNetworkError
+from latentlab.errors import CheckpointError, DataError, StoreError, UnknownNetworkError
 from latentlab.images import to_float
 from latentlab.latents import sample_z
 from latentlab.networks import DiscriminatorConfig, Generator
+from latentlab.report import read_run
 from latentlab.results import read_results
 from latentlab.study import bundling
 
@@ -67,9 +70,9 @@ def zoo_of(study, tmp_path, monkeypatch):
     return root
 
 
-def run(*words):
+def run(*words, code=0):
     result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
@@ -124,6 +127,89 @@ def test_own_runs_and_classifiers_come_before_bundled_ones_of_the_same_name(zoo_
     (tmp_path / "classifiers").mkdir()
     (zoo_of / "classifiers/faces32").rename(tmp_path / "classifiers/faces32")
     assert find_classifiers("faces32") == tmp_path / "classifiers/faces32"
+
+
+def test_what_was_measured_of_one_is_reported_by_its_folder_with_the_record_of_its_training(zoo_of, tmp_path):
+    run("sample", "--num-samples", "64", "--device", "cpu")
+    read = read_run("runs/faces32-style-8")
+    assert (read.arch, read.foreign, read.images_seen) == ("style", "bundled with LatentLab", 200)
+    assert read.dataset.startswith("squares")
+    run("report", "runs/faces32-style-8", "--out", "report")
+    assert (tmp_path / "runs/faces32-style-8/previews.npz").is_file()
+    assert load_generator("runs/faces32-style-8")[1].name == "faces32-style-8"
+    with pytest.raises(DataError, match="is no run folder"):
+        read_run("runs/faces32-traditional-0")
+
+
+def test_runs_names_what_was_only_measured(zoo_of, tmp_path):
+    (tmp_path / "runs/faces32-style-8").mkdir(parents=True)
+    (tmp_path / "runs/faces32-style-8/results.jsonl").touch()
+    assert "Measured, but no training run: runs/faces32-style-8" in run("runs").stderr
+    own = tmp_path / "runs/mine"
+    own.mkdir()
+    (own / "config.json").write_text((zoo_of / "networks/faces32-style-8/config.json").read_text())
+    (own / "results.jsonl").touch()
+    result = run("runs")
+    assert "mine" not in result.stderr
+    assert "faces32-style-8" in result.stderr
+
+
+def test_figures_know_how_one_was_trained_and_say_how_it_is_sampled(zoo_of, tmp_path):
+    config = json.loads((zoo_of / "networks/faces32-style-8/config.json").read_text())
+    config["dataset"] |= {"name": "faces", "num_images": 1500, "filter": "drawn"}
+    (zoo_of / "networks/faces32-style-8/config.json").write_text(json.dumps(config))
+    lines = run("figures", "--only", "samples,corner,cosines_w,curves", "--attributes", "Male,Smiling",
+                "--out", "first", "--json", "--device", "cpu").stdout.splitlines()  # fmt: skip
+    reasons = {one["name"]: one.get("reason") for one in map(json.loads, lines)}
+    assert "nothing was measured at the snapshots of faces32-style-8" in reasons["curves"]
+    command = "latentlab sample --network faces32-style-8 --classifiers faces32"
+    assert f"`{command}` makes some" in reasons["corner"] == reasons["cosines_w"]
+    run(*command.split()[1:], "--num-samples", "300", "--device", "cpu")
+    (zoo_of / "networks/faces32-style-8/stats.jsonl").write_text('{"kimg": 0.1, "swd": 3}\n{"kimg": 0.2, "swd": 2}\n')
+    (zoo_of / "networks/faces32-traditional-0/stats.jsonl").write_text('{"kimg": 0.1, "swd": 4}\n')
+    lines = run("figures", "--only", "corner,curves", "--attributes", "Male,Smiling", "--compare",
+                "faces32-traditional-0", "--out", "two", "--json", "--device", "cpu").stdout.splitlines()  # fmt: skip
+    corner, curves = map(json.loads, lines)
+    assert sum(corner["training_counts"].values()) == 1500
+    assert "not left out of the training data" in corner["caption"]
+    assert curves["curves"]["faces32-style-8"] == {"swd": {"kimg": [0.1, 0.2], "values": [3, 2]}}
+    assert curves["curves"]["faces32-traditional-0"] == {"swd": {"kimg": [0.1], "values": [4]}}
+
+
+def test_samples_are_named_by_the_network_they_are_of(zoo_of, tmp_path):
+    made = "`latentlab sample --network faces32-style-8 --classifiers faces32` makes some"
+    for words in ("separability", "directions", "disentanglement", "label", "store info"):
+        more = ("--nearest-faces",) if words == "label" else ()
+        assert made in run(*words.split(), "faces32-style-8", *more, code=1).stderr
+    run("sample", "--network", "faces32-style-8", "--classifiers", "faces32", "--num-samples", "300", "--device", "cpu")
+    for named in ("faces32-style-8", "runs/faces32-style-8", "runs/faces32-style-8/run.h5"):
+        assert find_store(Path(named)) == Path("runs/faces32-style-8/run.h5")
+    run("directions", "faces32-style-8", "--space", "z")
+    assert (tmp_path / "runs/faces32-style-8/directions-z.npz").is_file()
+    assert "300 of 300" in run("store", "info", "faces32-style-8").stdout
+    assert stores("f") == ["faces32-style-8", "faces32-traditional-0"]
+    assert stores("runs/") == ["runs/faces32-style-8/run.h5"]
+
+
+def test_samples_of_own_runs_are_named_the_same_way(zoo_of, tmp_path):
+    (tmp_path / "runs/mine/snapshots").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(StoreError, match=r"no samples of mine yet.* `latentlab sample --network mine` makes some"):
+        find_store(Path("mine"))
+    (tmp_path / "runs/mine/run.h5").touch()
+    assert find_store(Path("mine")) == Path("runs/mine/run.h5")
+    (tmp_path / "mine").touch()
+    assert find_store(Path("mine")) == Path("mine")
+    for unknown in ("other", "nobody"):
+        assert find_store(Path(unknown)) == Path(unknown)
+        assert "no such store of samples" in run("store", "info", unknown, code=1).stderr
+
+
+def test_who_would_inspect_one_is_told_what_shows_it(zoo_of):
+    said = run("networks", "inspect", "faces32-style-8", code=1).stderr
+    assert "`latentlab networks list --json`" in said
+    assert "`latentlab networks check faces32-style-8`" in said
+    assert "name a .pkl file" in run("networks", "inspect", "nothing.pkl", code=1).stderr
 
 
 def test_unknown_names_list_what_is_bundled(zoo_of):

@@ -11,7 +11,7 @@ from latentlab.zoo import bundled, classifier_names
 def list_networks(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per network.")] = False,
 ) -> None:
-    """List the bundled networks, which every command takes by name; `latentlab runs` lists your own.
+    """List the bundled networks, which commands take by name; `latentlab runs` lists your own.
 
     \b
     Example:

@@ -18,6 +18,13 @@ def networks(incomplete: str) -> list[str]:
     return _fitting(list(dict.fromkeys(found)), incomplete)
 
 
+def stores(incomplete: str) -> list[str]:
+    """Names of runs with samples (once a slash was typed, the files), bundled networks."""
+    found = [store for folder in _folders("runs") if (store := folder / "run.h5").is_file()]
+    names = _paths(found) if "/" in incomplete else [store.parent.name for store in found]
+    return _fitting(list(dict.fromkeys([*names, *network_names()])), incomplete)
+
+
 def run_folders(incomplete: str) -> list[str]:
     """Folders of runs and of converted networks, and bundled networks, as `report` takes them."""
     return _fitting([*_paths([*_network_folders("runs"), *_network_folders("networks")]), *network_names()], incomplete)

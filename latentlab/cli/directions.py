@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latentlab.cli.options import Json, Overwrite
+from latentlab.cli.stores import Store, find_store
 from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Space = Literal["z", "w"]
 
 
 def directions(
-    run: Annotated[Path, typer.Argument(help="A store with latents and logits, such as runs/NAME/run.h5.")],
+    run: Store,
     space: Annotated[
         Space | None, typer.Option(help="z or w; w if left out, or z where W is not stored or is only Z.")
     ] = None,
@@ -59,6 +60,7 @@ def directions(
     from latentlab.directions.heatmaps import save_cosines
     from latentlab.store import LatentStore
 
+    run = find_store(run)
     conditions = conditions_of(condition or [])
     if heatmap is not None:
         check_picture(heatmap)

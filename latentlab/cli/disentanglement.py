@@ -7,6 +7,7 @@ import typer
 
 from latentlab.cli.options import Json, Results, Seed
 from latentlab.cli.showing import keep_and_show
+from latentlab.cli.stores import Store, find_store
 
 if TYPE_CHECKING:
     from latentlab.results import MetricResult
@@ -16,7 +17,7 @@ ALL = "mig,modularity,sap,dci-linear,dci-boosting,explicitness"
 
 
 def disentanglement(
-    store: Annotated[Path, typer.Argument(help="A store with latents and logits, such as runs/NAME/run.h5.")],
+    store: Store,
     space: Annotated[Literal["z", "w", "both"], typer.Option(help="z, w, or both.")] = "both",
     metrics: Annotated[str, typer.Option(help="Which, separated by commas.")] = ALL,
     factors: Annotated[
@@ -54,6 +55,7 @@ def disentanglement(
     from latentlab.results import check_results_file
     from latentlab.store import LatentStore
 
+    store = find_store(store)
     target = results or store.parent / "results.jsonl"
     check_results_file(target)
     needs = ("logits",) if factors is None else ()

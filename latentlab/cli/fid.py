@@ -27,7 +27,7 @@ def fid(
         str,
         typer.Option(
             help="inception (FID and KID), or classifier:FOLDER, the last feature maps of trained attribute "
-            "classifiers: a distance of its own that needs no download.",
+            "classifiers: a distance of its own that needs no download (bundled: classifier:faces32).",
             autocompletion=completion.features_or("inception"),
         ),
     ] = "inception",
@@ -50,13 +50,14 @@ def fid(
 ) -> None:
     """Measure the Fréchet inception distance and the kernel distance to real images; lower is better.
 
-    Results are appended to the run's results.jsonl. Features of real images are kept in the cache folder. Under
-    torchrun, processes share the generated images.
+    Results are appended to the run's results.jsonl. The first measurement takes features of all real images that
+    --num-real asks for, which takes minutes; they are kept in the cache folder. Under torchrun, processes share the
+    generated images.
 
     \b
     Example:
       latentlab fid --network style-8 --data ffhq.zip --weights-dir weights
-      latentlab fid --network style-8 --features classifier:quick --num-samples 5000
+      latentlab fid --network faces32-style-8 --features classifier:faces32 --num-samples 5000 --num-real 5000
     """
     from latentlab.cli.display import progress_bar, say
     from latentlab.cli.networks import beside, open_features, open_network
@@ -96,6 +97,7 @@ def fid(
                 team=team,
                 unfinished=unfinished,
                 progress=progress,
+                say=say,
             )
         if not team.leads:
             return

@@ -9,7 +9,9 @@ import typer
 
 from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
+from latentlab.cli.stores import find_store
 from latentlab.errors import UsageError
+from latentlab.zoo import bundled_network, bundled_record
 
 UNITS = {"corner": "spaces", "directions": "strips", "cosines_z": "fits", "cosines_w": "fits", "curves": "runs"}
 """What the progress of a figure counts, if not images."""
@@ -48,7 +50,8 @@ def figures(
     store: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled samples of the network, for corner, directions, cosines; the run's own run.h5 if left out."
+            help="Labelled samples of the network, for corner, directions, cosines; the run's own run.h5 if left out.",
+            autocompletion=completion.stores,
         ),
     ] = None,
     attributes: Annotated[
@@ -120,12 +123,15 @@ def figures(
         "--compare": (compare, ("curves",)),
     }
     _refuse_idle(named, names, only)
+    store = None if store is None else find_store(store)
     pair = attributes_of(attributes)
     check_outputs({}, folders={"--out": out}, inputs=[path for path in (store, *(directions or [])) if path])
     refuse_existing(out)
     compared = tuple(map(run_folder, compare or []))
     chosen = torch_device(device)
     generator, name, folder = open_network(network, chosen)
+    run = _run_of(folder)
+    sources = Sources(run, store, tuple(directions or ()), compared, pair, bundled=bundled_record(run))
     measure = None if distance is None else open_distance(distance, weights_dir, chosen)
     record = save_figures(
         out,
@@ -134,7 +140,7 @@ def figures(
         names=names,
         settings=settings,
         distance=measure,
-        sources=Sources(_run_of(folder), store, tuple(directions or ()), compared, pair),
+        sources=sources,
         formats=kinds,
         device=chosen,
         progress=lambda figure: progress_bar(f"Figure {figure}", UNITS.get(figure, "images")),
@@ -163,7 +169,7 @@ def attributes_of(text: str | None) -> tuple[tuple[str, bool | None], ...]:
 
 
 def run_folder(name: str) -> Path:
-    """The run that `--compare` names: a folder, or a name under runs/.
+    """The run that `--compare` names: a folder, a name under runs/, or a bundled network.
 
     Raises:
         UsageError: There is none.
@@ -173,6 +179,8 @@ def run_folder(name: str) -> Path:
     for path in (Path(name), RUNS / name):
         if (path / "stats.jsonl").is_file():
             return path
+    if bundled := bundled_network(name):
+        return bundled
     raise UsageError(f"--compare {name}: no run with statistics of training is here, nor is one under {RUNS}/.")
 
 

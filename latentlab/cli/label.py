@@ -7,11 +7,12 @@ import typer
 
 from latentlab.cli import completion
 from latentlab.cli.options import Device
+from latentlab.cli.stores import Store, find_store
 from latentlab.errors import UsageError
 
 
 def label(
-    run: Annotated[Path, typer.Argument(help="A complete store of samples; it stays as it is.")],
+    run: Store,
     scores: Annotated[
         Path | None,
         typer.Option(help="A .csv or .parquet file with a column `sample` and a column of scores per attribute."),
@@ -67,6 +68,7 @@ def label(
         raise UsageError("--probabilities and --name belong to --scores.")
     if factors_out is not None and not nearest_faces:
         raise UsageError("--factors-out belongs to --nearest-faces: nothing else knows factors.")
+    run = find_store(run)
     if classifiers is not None:
         _label_images(run, classifiers, out, device)
         return

@@ -98,7 +98,7 @@ def open_features(spec: str, device: "torch.device", *, inception_weights: Path 
         return inception_features(inception_weights, device=device)
     if kind == "classifier" and name:
         return ClassifierFeatures(load_classifiers(name, device=device), device=device)
-    raise UsageError(f"--features {spec}: expected `inception` or `classifier:NAME`, such as classifier:quick.")
+    raise UsageError(f"--features {spec}: expected `inception` or `classifier:NAME`, such as classifier:faces32.")
 
 
 def user_folder(spec: str) -> Path:

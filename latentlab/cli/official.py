@@ -1,5 +1,6 @@
 """`latentlab networks inspect`: what is in an official network file, printed."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ def inspect(
     from latentlab.interop.checkpoints import described_checkpoint, is_torch_archive
     from latentlab.interop.pickles import Limits, open_official
 
+    _refuse_own(file)
     if is_torch_archive(file) and (sentence := described_checkpoint(file)):
         raise CheckpointError(sentence)
     found = open_official(file, limits=Limits(seconds=time_limit))
@@ -38,6 +40,21 @@ def inspect(
         print(json.dumps(_described(found, variables=variables)))
     else:
         _print(found, variables=variables)
+
+
+def _refuse_own(file: Path) -> None:
+    """Networks of LatentLab's own form are looked at by other commands."""
+    if file.is_file():
+        return
+    from latentlab.checkpoint import network_folder
+    from latentlab.errors import CheckpointError, UnknownNetworkError
+
+    with contextlib.suppress(UnknownNetworkError):
+        network_folder(file)
+        raise CheckpointError(
+            f"{file} is a network of LatentLab's and no official file: name a .pkl file. `latentlab networks list "
+            f"--json` has the settings of the bundled ones, `latentlab networks check {file}` looks at any."
+        )
 
 
 def _described(found: "OfficialFile", *, variables: bool) -> dict[str, Any]:

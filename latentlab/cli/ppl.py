@@ -79,7 +79,8 @@ def ppl(
         str,
         typer.Option(
             help="lpips-vgg (the published one), lpips-alex, lpips-squeeze; classifier:FOLDER, a distance on the "
-            "features of trained attribute classifiers that needs no download; or your own package.module:factory.",
+            "features of trained attribute classifiers that needs no download (bundled: classifier:faces32); or your "
+            "own package.module:factory.",
             autocompletion=completion.features_or("lpips-vgg", "lpips-alex", "lpips-squeeze"),
         ),
     ] = "lpips-vgg",
@@ -247,5 +248,5 @@ def open_distance(spec: str, weights_dir: Path | None, device: "torch.device") -
         return load_user_distance(spec, device=device)
     raise UsageError(
         f"--distance {spec}: expected lpips-vgg, lpips-alex, lpips-squeeze, classifier:FOLDER, such as "
-        "classifier:classifiers/quick, or package.module:factory."
+        "classifier:faces32, or package.module:factory."
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from latentlab.cli import completion
-from latentlab.zoo import bundled_network
+from latentlab.zoo import bundled_network, bundled_record
 
 
 def report(
@@ -66,24 +66,36 @@ def report(
 def _refreshed(run: str) -> Path:
     """The folder that a run or a user's generator is reported from, its previews those of the network as it is now."""
     from latentlab.cli.display import say
+    from latentlab.cli.networks import open_network
     from latentlab.cli.options import torch_device
     from latentlab.interop.factories import names_factory
+    from latentlab.interop.generators import save_bundled_description, save_description
     from latentlab.interop.official_networks import is_network_file
     from latentlab.previews import drawing, previews_show, refresh_previews, save_previews
 
-    device, bundled = torch_device("auto"), bundled_network(run)
-    if not names_factory(run) and not is_network_file(run) and bundled is None:
-        refresh_previews(Path(run), device=device, say=say)
-        return Path(run)
-    from latentlab.cli.networks import open_network
-    from latentlab.interop.generators import save_bundled_description, save_description
-
-    generator, name, folder = open_network(run, device)
-    if bundled is not None:
+    device = torch_device("auto")
+    if names_factory(run) or is_network_file(run):
+        generator, name, folder = open_network(run, device)
+        save_description(folder, generator, name, origin=Path(run).name if is_network_file(run) else None)
+    elif found := _of_bundled(run):
+        folder, record = found
+        generator, name, _ = open_network(str(record), device)
         save_bundled_description(folder, generator, name)
     else:
-        save_description(folder, generator, name, origin=Path(run).name if is_network_file(run) else None)
+        refresh_previews(Path(run), device=device, say=say)
+        return Path(run)
     if not previews_show(folder / "previews.npz", name.sha256):
         say(drawing(name.name))
         save_previews(folder / "previews.npz", generator, sha256=name.sha256, device=device)
     return folder
+
+
+def _of_bundled(run: str) -> tuple[Path, Path] | None:
+    """The folder for what is measured of the bundled network that is meant by name or folder, and the network's own."""
+    from latentlab.checkpoint import RUNS
+
+    if not Path(run).is_dir() and not bundled_network(run):
+        return None
+    folder = Path(run) if Path(run).is_dir() else RUNS / run
+    record = bundled_record(folder)
+    return None if record is None else (folder, record)

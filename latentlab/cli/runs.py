@@ -1,6 +1,7 @@
 """`latentlab runs`: what is in training, finished, stopped or damaged."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ def runs(
     """List training runs, newest first: state, progress, speed and the best snapshot.
 
     A run that is `stopped` goes on with `latentlab train --resume`. Nothing is changed; runs may be in training.
+    Folders of networks that were only measured, such as bundled ones, are named besides.
 
     \b
     Example:
@@ -37,6 +39,9 @@ def runs(
     if root.is_file():
         raise UsageError(f"{root} is a file: name a folder of runs, such as runs, or one run.")
     found = list_runs(root)
+    if measured := _measured(root, [run.path for run in found]):
+        where = " ".join(str(folder) for folder in measured)
+        say(f"Measured, but no training run: {where} (`latentlab report` shows them)")
     if not found:
         say(f"There is no run in {root}: `latentlab train` makes one, or name the folder that holds your runs.")
     elif as_json:
@@ -47,6 +52,12 @@ def runs(
         for run in found:
             if run.reason:
                 print(f"{run.name} is damaged: {run.reason}.")
+
+
+def _measured(root: Path, runs: Sequence[Path]) -> list[Path]:
+    """Folders beside runs with samples or results of networks that were not trained here, such as bundled ones."""
+    found = {path.parent for name in ("results.jsonl", "run.h5") for path in root.glob(f"[!.]*/{name}")}
+    return sorted(found - set(runs))
 
 
 def _record(run: "RunSummary") -> dict[str, object]:

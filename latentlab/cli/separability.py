@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import Device, Json, Results, Seed, torch_device
 from latentlab.cli.showing import keep_and_show
+from latentlab.cli.stores import find_store
 from latentlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ Space = Literal["z", "w", "both"]
 def separability(
     stores: Annotated[
         list[Path],
-        typer.Argument(help="A store with latents and logits, such as runs/NAME/run.h5; two stores are compared."),
+        typer.Argument(
+            help="A store with latents and logits, such as runs/NAME/run.h5, or NAME alone: of a run or a bundled "
+            "network; two stores are compared.",
+            autocompletion=completion.stores,
+        ),
     ],
     space: Annotated[Space, typer.Option(help="z, w, or both.")] = "both",
     protocol: Annotated[
@@ -89,6 +95,7 @@ def separability(
 
     if len(stores) > 2:
         raise UsageError(f"{len(stores)} stores are named; one is measured, and two are compared.")
+    stores = [find_store(store) for store in stores]
     where = torch_device(device)
     spaces: tuple[Literal["z", "w"], ...] | None = None if space == "both" else (space,)
     asked = {"spaces": spaces, "protocol": protocol, "solver": solver, "num_keep": num_keep, "seed": seed}

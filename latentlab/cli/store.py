@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from latentlab.cli import completion
 from latentlab.cli.options import Json
+from latentlab.cli.stores import Store, find_store
 from latentlab.errors import StoreError
 
 app = typer.Typer(no_args_is_help=True, help="Stores of samples: look at, check, join, export.")
 
-Run = Annotated[Path, typer.Argument(help="A store of samples, such as runs/NAME/run.h5.")]
 Format = Literal["parquet", "csv", "npz", "npy", "png"]
 LISTED = 20
 
@@ -22,7 +23,7 @@ def _group() -> None:
 
 
 @app.command()
-def info(run: Run, as_json: Json = False) -> None:
+def info(run: Store, as_json: Json = False) -> None:
     """Show what a store holds, where it comes from and how complete it is; also while it grows.
 
     \b
@@ -31,7 +32,7 @@ def info(run: Run, as_json: Json = False) -> None:
     """
     from latentlab.store import describe
 
-    found = describe(run)
+    found = describe(find_store(run))
     if as_json:
         print(json.dumps(found))
     else:
@@ -40,7 +41,7 @@ def info(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    run: Run,
+    run: Store,
     network_sha256: Annotated[
         str | None, typer.Option(help="Refuse a store of another network than the one with this hash.")
     ] = None,
@@ -55,6 +56,7 @@ def check(
     from latentlab.cli.display import progress_bar
     from latentlab.store.checking import check_store
 
+    run = find_store(run)
     with progress_bar("Checking", "rows") as progress:
         found = check_store(run, network_sha256=network_sha256, progress=progress)
     if as_json:
@@ -74,7 +76,7 @@ def check(
 
 @app.command()
 def merge(
-    runs: Annotated[list[Path], typer.Argument(help="The stores to join.")],
+    runs: Annotated[list[Path], typer.Argument(help="The stores to join.", autocompletion=completion.stores)],
     out: Annotated[Path, typer.Option(help="The store to make.")],
 ) -> None:
     """Join shards of one run into the store a single run would have written, or samples of several runs.
@@ -87,14 +89,14 @@ def merge(
     from latentlab.store.merging import merge_stores
 
     with progress_bar("Joining", "rows") as progress:
-        merged = merge_stores(runs, out, progress=progress)
+        merged = merge_stores([find_store(run) for run in runs], out, progress=progress)
     origin = f"sources of {len(runs)} stores, no seed" if merged.seed is None else f"seed {merged.seed}"
     print(f"{out}: {merged.num_samples:,} samples from {merged.first_row} on, {origin}")
 
 
 @app.command()
 def export(
-    run: Run,
+    run: Store,
     format: Annotated[  # noqa: A002 (the name of the option)
         Format,
         typer.Option(
@@ -118,7 +120,7 @@ def export(
 
     asked = None if datasets is None else [name.strip() for name in datasets.split(",")]
     with progress_bar("Exporting", "rows") as progress:
-        written = export_store(run, out, format=format, datasets=asked, progress=progress)
+        written = export_store(find_store(run), out, format=format, datasets=asked, progress=progress)
     print(f"{out}: {', '.join(written)}")
 
 

@@ -139,6 +139,7 @@ def weights() -> dict[str, Any]:
         path = find_weights(one)
         size = None if path is None else path.stat().st_size
         fields = {"name": one.name, "file": one.file, "megabytes": one.megabytes, "needed_for": one.needed_for}
+        fields |= {"instead": one.instead}
         fitting = size is not None and abs(size / 1e6 - one.megabytes) < 0.1
         found.append({**fields, "path": None if path is None else str(path), "bytes": size, "fitting": fitting})
     return {"found": found}

@@ -133,9 +133,8 @@ def _weights(report: Report) -> Iterator[Finding]:
     for one in report.facts("weights").get("found", []):
         fetch = f"`latentlab weights fetch {one['name']}`, with `--from FOLDER` where there is no network"
         if one["path"] is None:
-            yield Finding(
-                f"{one['needed_for']}: the weights {one['name']} ({one['megabytes']:g} MB) are missing", fetch
-            )
+            what = f"{one['needed_for']}: the weights {one['name']} ({one['megabytes']:g} MB) are missing"
+            yield Finding(what, f"{fetch}; {one['instead']}")
         elif not one["fitting"]:
             what = f"{one['path']} has {one['bytes'] / 1e6:.1f} MB in place of {one['megabytes']:g}"
             yield Finding(f"{one['needed_for']}: {what}", f"remove the file, and then {fetch}")

@@ -55,7 +55,7 @@ def corner(
     """
     material = material or Material(renderer.network)
     seed, sources = renderer.settings.seed, material.sources
-    data = training_data(sources.run)
+    data = training_data(sources.trained)
     names = _names(sources, data)
     with material.store() as store:
         labels = _labels(store, names, named=bool(sources.attributes))

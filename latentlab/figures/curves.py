@@ -35,9 +35,10 @@ def curves(
         DataError: Statistics that were named cannot be read.
     """
     sources = (material or Material(renderer.network)).sources
-    if sources.run is None:
+    own = sources.trained
+    if own is None:
         raise NoFigureError(f"{renderer.network.name} is of no run of `latentlab train`, so it has no training curves.")
-    folders = [sources.run, *(other for other in sources.compared if other.resolve() != sources.run.resolve())]
+    folders = [own, *(other for other in sources.compared if other.resolve() != own.resolve())]
     runs = []
     for done, folder in enumerate(folders, 1):
         runs.append(read_statistics(folder))

@@ -12,6 +12,7 @@ from latentlab.errors import DirectionsError, LatentLabError, NoFigureError
 from latentlab.progress import Progress, silent
 from latentlab.results import NetworkName
 from latentlab.store import LatentStore
+from latentlab.zoo import DEFAULT_CLASSIFIERS
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sources:
         directions: Files of attribute directions of the network.
         compared: Other runs, for their training curves.
         attributes: Of the corner: two names, with the value that each has in the corner, or None for any.
+        bundled: Of a bundled network: its own folder, which has config.json and stats.jsonl in place of `run`.
     """
 
     run: Path | None = None
@@ -31,6 +33,12 @@ class Sources:
     directions: tuple[Path, ...] = ()
     compared: tuple[Path, ...] = ()
     attributes: tuple[tuple[str, bool | None], ...] = ()
+    bundled: Path | None = None
+
+    @property
+    def trained(self) -> Path | None:
+        """The folder with the record of the network's training, if there is one."""
+        return self.bundled or self.run
 
 
 @dataclass
@@ -55,10 +63,7 @@ class Material:
         """
         path = self.sources.store or self._beside("run.h5")
         if path is None:
-            raise NoFigureError(
-                f"no samples of {self.network.name} are here: make some with `latentlab sample`, with classifiers, and "
-                "name the file as --store."
-            )
+            raise NoFigureError(f"no samples of {self.network.name} are here: {self._how_to_sample()}.")
         with self._named(self.sources.store is not None):
             known = None if self.network.sha256 == UNKNOWN else self.network.sha256
             opened = LatentStore.open(path, needs=("z", "logits"), network_sha256=known)
@@ -105,6 +110,13 @@ class Material:
                 f"(SHA-256 {self.network.sha256}): in another network they mean something else."
             )
         return found
+
+    def _how_to_sample(self) -> str:
+        if self.sources.bundled is None:
+            return "make some with `latentlab sample`, with classifiers, and name the file as --store"
+        return (
+            f"`latentlab sample --network {self.sources.bundled.name} --classifiers {DEFAULT_CLASSIFIERS}` makes some"
+        )
 
     def _beside(self, name: str) -> Path | None:
         path = None if self.sources.run is None else self.sources.run / name

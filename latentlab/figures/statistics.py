@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from latentlab.errors import DataError, NoFigureError
+from latentlab.zoo import is_bundled
 
 TICK_FIELDS = (
     *("kimg", "lod", "resolution", "minibatch", "learning_rate", "loss_g", "loss_d", "scores_real", "scores_fake"),
@@ -73,7 +74,8 @@ def read_statistics(run: Path) -> Statistics:
                 series.kimg.append(float(tick["kimg"]))
                 series.values.append(float(value))
     if not metrics:
-        raise NoFigureError(f"nothing was measured at the snapshots of {run} (`latentlab train --snapshot-metrics`).")
+        name = run.name if is_bundled(run) else run
+        raise NoFigureError(f"nothing was measured at the snapshots of {name} (`latentlab train --snapshot-metrics`).")
     return Statistics(run.resolve().name, metrics, _phases(ticks))
 
 

@@ -5,6 +5,7 @@ to 8 bits as the official code does, against real images; features of FID's Ince
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def distance_results(
     cache: bool = True,
     unfinished: Unfinished | None = None,
     progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[list[MetricResult], list[str]]:
     """Measure the Fréchet distance and the kernel distance (KID), with 95 % intervals.
 
@@ -84,6 +86,7 @@ def distance_results(
         cache: Whether features of real images are kept, and found, in the cache folder.
         unfinished: Keeps the features of generated images, so that a measurement that was ended goes on.
         progress: Told how many images are done.
+        say: Told in words what takes long, and how often.
 
     Returns:
         The results, and what must be said of them, in sentences.
@@ -94,9 +97,9 @@ def distance_results(
     """
     _check(generator, dataset, num_generated=num_generated, num_real=num_real, mixed=mixed, batch_size=batch_size)
     team, total = team or Team(), num_generated + min(num_real, len(dataset))
-    real = _real(
-        dataset, features, min(num_real, len(dataset)), seed=seed, batch_size=batch_size, cache=cache, told=progress
-    )
+    count = min(num_real, len(dataset))
+    kept_in = cache_folder() if cache else None
+    real = _real(dataset, features, count, seed=seed, batch_size=batch_size, kept_in=kept_in, told=progress, say=say)
     decides = {"network": network.sha256, "features": [features.name, features.sha256], "mixed": mixed, "seed": seed}
     decides |= {"device": torch.device(device).type, "software": software_versions()}
     kept = unfinished or Unfinished()
@@ -169,8 +172,9 @@ def _real(
     *,
     seed: int,
     batch_size: int,
-    cache: bool,
+    kept_in: Path | None,
     told: Progress,
+    say: Callable[[str], None] | None,
 ) -> Against:
     """Features of real images chosen by the seed (all of them if so many are asked for), from the cache if there."""
     chosen = chosen_reals(len(dataset), count, seed=seed)
@@ -178,9 +182,12 @@ def _real(
     described |= {"num_images": count, "of": len(dataset)}
     choice = hashlib.sha256(chosen.tobytes()).hexdigest()
     key = hashlib.sha256(f"{dataset.fingerprint} {dataset.resolution} {features.sha256} {choice}".encode()).hexdigest()
-    path = cache_folder() / f"features-{key[:32]}.npy"
-    found = _cached(path, count) if cache else None
+    path = None if kept_in is None else kept_in / f"features-{key[:32]}.npy"
+    found = None if path is None else _cached(path, count)
     if found is None:
+        if say is not None:
+            again = "" if path is None else f"; they are kept in {kept_in} for the next time"
+            say(f"taking features of {count:,} real images (--num-real takes fewer){again}")
         parts = []
         for start in range(0, count, batch_size):
             parts.append(features(dataset.images(chosen[start : start + batch_size])))
@@ -190,7 +197,7 @@ def _real(
             raise DataError(
                 "features of real images are not finite (NaN or infinity): the network's weights may be so."
             )
-        if cache:
+        if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, found)

@@ -15,6 +15,7 @@ from latentlab.report.drawings import Drawing, read_drawings
 from latentlab.report.formatting import flatten
 from latentlab.report.published import PPL_PROTOCOL, PPL_WALKS
 from latentlab.results import MetricResult, is_image_distance, read_results
+from latentlab.zoo import ORIGIN, bundled_record
 
 PREVIEW_AXES = {"samples": 4, "interpolation_z": 5, "interpolation_w": 5}
 """Axes of each array of previews.npz: [N, H, W, C], or [P, S, H, W, C] with P pairs and S steps."""
@@ -164,20 +165,20 @@ def _departures(result: MetricResult) -> int:
 def read_run(folder: Path | str) -> ReportRun:
     """Read a run folder; results, previews, statistics, grids and figures may be missing.
 
+    Of what was measured of a bundled network, settings and statistics of training are those that came with it.
+
     Raises:
         DataError: the folder is no run folder, or one of its files does not have the documented form.
     """
     folder = Path(folder)
-    config = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
-    if config is None:
-        raise DataError(f"{folder} is no run folder: it has no config.json. Expected: {RUN_CONTENT}.")
+    record = bundled_record(folder) if folder.is_dir() else None
     results = folder / "results.jsonl"
     grids = sorted((folder / "grids").glob("*.png"), key=lambda path: (path.stem.zfill(12), path.name))
     return ReportRun(
         name=folder.resolve().name,
         folder=folder,
-        config=_read_config(config),
-        stats=_read_stats(folder / "stats.jsonl"),
+        config=_config_of(folder, record),
+        stats=_read_stats((record or folder) / "stats.jsonl"),
         results=read_results(results) if results.is_file() else [],
         previews=_read_previews(folder / "previews.npz"),
         grid=grids[-1] if grids else None,
@@ -202,6 +203,17 @@ def read_card(folder: Path | str) -> dict[str, Any]:
     if not isinstance(attributes, list) or not all(isinstance(row, dict) and "name" in row for row in attributes):
         raise DataError(f"{path}: `attributes` must be a list of objects with a `name` each.")
     return card
+
+
+def _config_of(folder: Path, record: Path | None) -> dict[str, Any]:
+    """What a run folder says of its generator, or what came with the bundled network that it is of."""
+    path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+    if path is not None:
+        return _read_config(path)
+    if record is None:
+        raise DataError(f"{folder} is no run folder: it has no config.json. Expected: {RUN_CONTENT}.")
+    config = _read_config(record / "config.json")
+    return config | {"generator": config.get("generator", {}) | {"origin": ORIGIN}}
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ PREFIX = "faces32-"
 DEFAULT_NETWORK, DEFAULT_CLASSIFIERS = "faces32-style-8", "faces32"
 """What commands take where none is named and the folder has none of its own."""
 ORIGIN = "bundled with LatentLab"
+NETWORK_MARKS = ("config.json", "network.json", "snapshots")
+"""By these a folder is known as a run or a network itself."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,15 @@ def network_names() -> list[str]:
 def bundled_network(name: str | Path) -> Path | None:
     """The folder of a bundled network, or None where there is none of this name."""
     return NETWORKS / str(name) if str(name) in network_names() else None
+
+
+def bundled_record(folder: Path) -> Path | None:
+    """The bundled network that a folder such as runs/NAME is of by its name, with the record of its training.
+
+    None where no bundled network has the name, or the folder is a run or a network itself; it need not exist.
+    """
+    own = any((folder / mark).exists() for mark in NETWORK_MARKS)
+    return None if own else bundled_network(folder.resolve().name)
 
 
 def is_bundled(folder: Path) -> bool:
