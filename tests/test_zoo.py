@@ -167,9 +167,12 @@ def test_figures_know_how_one_was_trained_and_say_how_it_is_sampled(zoo_of, tmp_
     run(*command.split()[1:], "--num-samples", "300", "--device", "cpu")
     (zoo_of / "networks/faces32-style-8/stats.jsonl").write_text('{"kimg": 0.1, "swd": 3}\n{"kimg": 0.2, "swd": 2}\n')
     (zoo_of / "networks/faces32-traditional-0/stats.jsonl").write_text('{"kimg": 0.1, "swd": 4}\n')
-    lines = run("figures", "--only", "corner,curves", "--attributes", "Male,Smiling", "--compare",
-                "faces32-traditional-0", "--out", "two", "--json", "--device", "cpu").stdout.splitlines()  # fmt: skip
-    corner, curves = map(json.loads, lines)
+    lines = run("figures", "--only", "corner,curves,interpolation", "--attributes", "Male,Smiling", "--pairs", "1",
+                "--compare", "faces32-traditional-0", "--out", "two", "--json",
+                "--device", "cpu").stdout.splitlines()  # fmt: skip
+    drawn = {one["name"]: one for one in map(json.loads, lines)}
+    corner, curves = drawn["corner"], drawn["curves"]
+    assert drawn["interpolation"]["settings"]["distance"]["name"] == "classifier:faces32"
     assert sum(corner["training_counts"].values()) == 1500
     assert "not left out of the training data" in corner["caption"]
     assert curves["curves"]["faces32-style-8"] == {"swd": {"kimg": [0.1, 0.2], "values": [3, 2]}}

@@ -11,7 +11,7 @@ from latentlab.cli import completion
 from latentlab.cli.options import Device, Seed, torch_device
 from latentlab.cli.stores import find_store
 from latentlab.errors import UsageError
-from latentlab.zoo import bundled_network, bundled_record
+from latentlab.zoo import DEFAULT_CLASSIFIERS, bundled_network, bundled_record, is_bundled
 
 UNITS = {"corner": "spaces", "directions": "strips", "cosines_z": "fits", "cosines_w": "fits", "curves": "runs"}
 """What the progress of a figure counts, if not images."""
@@ -42,8 +42,8 @@ def figures(
     distance: Annotated[
         str | None,
         typer.Option(
-            help="Of the speeds of interpolation, as in `latentlab ppl`: lpips-vgg, classifier:FOLDER, ...; mean "
-            "squared pixel difference if left out."
+            help="Of the speeds of interpolation, as in `latentlab ppl`: lpips-vgg, classifier:FOLDER, ...; left out, "
+            "the bundled classifiers' for bundled networks, and the mean squared pixel difference for others."
         ),
     ] = None,
     weights_dir: Annotated[Path | None, typer.Option(help="A folder with the weights of VGG16, ...")] = None,
@@ -132,7 +132,9 @@ def figures(
     generator, name, folder = open_network(network, chosen)
     run = _run_of(folder)
     sources = Sources(run, store, tuple(directions or ()), compared, pair, bundled=bundled_record(run))
-    measure = None if distance is None else open_distance(distance, weights_dir, chosen)
+    if distance is None and (sources.bundled or is_bundled(run)):
+        distance = f"classifier:{DEFAULT_CLASSIFIERS}"
+    measure = open_distance(distance, weights_dir, chosen) if distance and "interpolation" in names else None
     record = save_figures(
         out,
         generator,

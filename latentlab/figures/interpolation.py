@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.integrate import trapezoid
 from torch import Tensor
 
 from latentlab.errors import UsageError
@@ -78,7 +79,8 @@ def interpolation(
     return sheet.array(), {
         "title": "Interpolation",
         "caption": f"{settings.num_pairs} pair{'s' * (settings.num_pairs > 1)} of latents of {renderer.network.name}, "
-        f"joined {ways}{noise}; below each strip the {kind}speed along it by {distance.name}, all on one scale.{same}",
+        f"joined {ways}{noise}; below each strip the {kind}speed along it by {distance.name}, on one scale for each "
+        f"pair.{same}",
         "settings": {
             "seed": settings.seed,
             "num_pairs": settings.num_pairs,
@@ -90,8 +92,8 @@ def interpolation(
         },
         "t": _points(renderer),
         "speed": {space: found.tolist() for space, found in speeds.items()},
-        "length": {space: found.mean(axis=1).tolist() for space, found in speeds.items()},
-        "mean_squared_speed": {space: (found**2).mean(axis=1).tolist() for space, found in speeds.items()},
+        "length": {space: _mean(found).tolist() for space, found in speeds.items()},
+        "mean_squared_speed": {space: _mean(found**2).tolist() for space, found in speeds.items()},
     }
 
 
@@ -122,6 +124,11 @@ def path_speeds(renderer: Renderer, space: str, distance: Distance, *, counted: 
     return np.stack(found).astype(np.float64) / renderer.settings.epsilon
 
 
+def _mean(found: np.ndarray) -> np.ndarray:
+    """Mean over t of what was found at equal steps [pairs, points], by the trapezoidal rule."""
+    return np.asarray(trapezoid(found, axis=1)) / (found.shape[1] - 1)
+
+
 def _pairs(images: Tensor, at_once: int = 16) -> list[tuple[Tensor, Tensor]]:
     return list(zip(images[::2].split(at_once), images[1::2].split(at_once), strict=True))
 
@@ -143,13 +150,13 @@ def _place(
     step, high = tile + gap, 3 * line
     left = sheet.margin + 3 * line
     width = STEPS * step - gap
-    most = max(float(found.max()) for found in speeds.values())
-    scale = nice_top(most) if most > 0 else 1.0
     names = {"z": f"Z, {walk_in_words(renderer.generator).partition(',')[0]}", "w": "W, lerp"}
     note = renderer.note(f"below each strip the speed along it by {distance.name}", truncated=False)
     y = sheet.heading(sheet.margin, left + width - sheet.margin, "Interpolation", note)
     for pair in range(renderer.settings.num_pairs):
         y = sheet.text(sheet.margin, y, f"Pair {pair + 1}", bold=True) + 0.2 * line
+        most = max(float(found[pair].max()) for found in speeds.values())
+        scale = nice_top(most) if most > 0 else 1.0
         for space, images in strips.items():
             sheet.upright(left - 1.1 * line, y + tile / 2, names[space])
             for column, pixels in enumerate(images[pair]):
@@ -159,7 +166,7 @@ def _place(
             middle, end = box[1] + high / 2, box[0] + box[2]
             sheet.text(box[0] - 2.6 * line, middle - 0.5 * line, "speed", size=0.75, quiet=True, align="right")
             sheet.text(end + 0.8 * line, middle - line, "length", size=0.75, quiet=True)
-            sheet.text(end + 0.8 * line, middle, f"{speeds[space][pair].mean():#.3g}", size=0.75)
+            sheet.text(end + 0.8 * line, middle, f"{_mean(speeds[space][pair : pair + 1])[0]:#.3g}", size=0.75)
             y = box[1] + high + 0.9 * line
         y += 0.3 * line
     words = "Speeds are per unit of t, which is 0 under the first image and 1 under the last; their mean is the length."

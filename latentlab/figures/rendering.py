@@ -41,7 +41,7 @@ class FigureSettings:
     truncation_psi: float = 1.0
     noise_draws: int = 100
     num_pairs: int = 4
-    speed_points: int = 33
+    speed_points: int = 65
     epsilon: float = EPSILON
     num_edits: int = 4
 

@@ -14,7 +14,7 @@ from attribute_classifiers.training import train_classifiers
 from latentlab.checkpoint import AnyGenerator, load_generator, snapshots
 from latentlab.data import Dataset, open_dataset
 from latentlab.distributed import Team
-from latentlab.errors import DataError
+from latentlab.errors import DataError, LatentLabError
 from latentlab.features import ClassifierFeatures, ImageFeatures, inception_features
 from latentlab.figures import Sources, save_figures
 from latentlab.metrics.fid import distance_results
@@ -266,10 +266,18 @@ class Workshop:
             self.folder.run(job.run) / "figures",
             generator,
             network,
+            distance=self._distance_of_figures(),
             sources=Sources(run=self.folder.run(job.run)),
             device=self.device,
             progress=lambda name: nullcontext(progress),
         )
+
+    def _distance_of_figures(self) -> Distance | None:
+        """The one of path lengths, where the study has it: figures wait for no classifiers."""
+        try:
+            return self.distance()
+        except LatentLabError:
+            return None
 
     def _keep(self, job: Job, results: list[MetricResult]) -> None:
         if self.team.leads:

@@ -111,7 +111,7 @@ def notes(summary: Summary, seeds: int) -> Iterator[str]:
     elif "separability" in summary.table.measures and summary.num_attributes:
         yield (
             f"Separability is over the {len(summary.attributes)} of {summary.num_attributes} attributes that can be "
-            "scored in every row and seed of this table."
+            "scored in every row and seed of this table, in Z of its generators, too."
         )
     if any(
         not number.trusted for line in summary.lines for cell in line.cells.values() for number in cell.numbers.values()
