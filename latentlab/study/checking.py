@@ -9,7 +9,7 @@ from typing import Any, Literal
 from attribute_classifiers.network import load_classifiers
 from attribute_classifiers.network import read_config as read_classifiers
 from latentlab.checkpoint import load_network_folder, snapshots
-from latentlab.errors import CheckpointError, DataError, LatentLabError, StoreError
+from latentlab.errors import CheckpointError, DataError, LatentLabError, StoreError, UsageError
 from latentlab.results import MetricResult, read_results
 from latentlab.store import peek
 from latentlab.store.checking import check_store
@@ -49,7 +49,12 @@ class Checker:
         self.folder, self.recipe = folder, recipe
 
     def look(self, job: Job) -> Finding:
-        """How far a job has come; reads everything that it has written."""
+        """How far a job has come; reads everything that it has written.
+
+        Raises:
+            UsageError: Its run was trained by other settings.
+            CheckpointError: Classifiers that are not the study's own are damaged.
+        """
         found: Finding = getattr(self, f"_{job.kind}")(job)
         return found
 
@@ -133,7 +138,10 @@ class Checker:
         except CheckpointError as error:
             return Finding("damaged", path, str(error))
         if differing := self._differing(config, job):
-            return Finding("damaged", run, f"it was trained with other settings: {differing}")
+            raise UsageError(
+                f"{run} was trained by other settings than those of the study: {differing}. Give the recipe that it "
+                "was trained by, or move the run away to train it anew."
+            )
         if not found or int(found[-1].name) < round(config.trainer.total_kimg * 1000):
             return UNFINISHED
         try:
