@@ -1,16 +1,20 @@
 """A tiny study from nothing to its tables: once, again, killed, damaged, and by several at once."""
 
+import json
 import random
 import shutil
 
 import pytest
 import torch
 from tiny_study import TINY, Silent, killed_after, numbers, study_in, tiny_recipe, unexpected
+from typer.testing import CliRunner
 
-from latentlab.errors import UsageError
+from latentlab.cli import app
+from latentlab.errors import DataError, UsageError
 from latentlab.results import append_results
-from latentlab.study import Estimates, InProcess, Study
+from latentlab.study import Estimates, InProcess, Study, given_by, make_recipe
 from latentlab.study.checking import Checker
+from latentlab.study.doing import Workshop
 from latentlab.study.folder import StudyFolder, jobs_of
 from latentlab.study.reporting import write_report
 
@@ -159,6 +163,7 @@ def planned_and_done(root, recipe, monkeypatch):
     [
         ("config.json", None),
         ("config.json", b""),
+        ("config.json", b"\xff\xfe"),
         ("config.json", b'{"trainer": {"total_kimg": null}}'),
         ("stats.jsonl", b"garbage\n"),
         ("NEWEST/network.json", b"[]"),
@@ -189,6 +194,61 @@ def test_a_run_of_other_settings_is_not_taken_for_the_recipes(copy, monkeypatch)
         planned_and_done(copy, other, monkeypatch)
     assert not (copy / "study.json").exists()
     assert not (copy / "damaged").exists()
+
+
+def test_a_run_that_was_begun_and_lost_its_settings_is_trained_anew(copy, finished, monkeypatch):
+    shutil.rmtree(copy / "runs/style-2-seed0/snapshots")
+    (copy / "runs/style-2-seed0/config.json").unlink()
+    study, said, _ = planned_and_done(copy, tiny_recipe(), monkeypatch)
+    assert any("runs/style-2-seed0 cannot be used" in words for words in said)
+    assert numbers(study.summaries()) == numbers(finished.summaries())
+
+
+def test_settings_that_a_later_version_added_are_at_their_defaults(copy, finished):
+    path = copy / "runs/style-2-seed0/config.json"
+    config = json.loads(path.read_text())
+    assert config["trainer"].pop("precision") == "float32"
+    path.write_text(json.dumps(config))
+    job = next(job for job in jobs_of(finished.recipe) if job.name == "train/style-2-seed0")
+    assert Checker(StudyFolder(copy), finished.recipe).look(job).state == "finished"
+
+
+def test_settings_are_written_again_only_for_networks_that_are_the_recipes(copy, finished):
+    job = next(job for job in jobs_of(finished.recipe) if job.name == "train/style-2-seed0")
+    (copy / "runs/style-2-seed0/config.json").unlink()
+    checker = Checker(StudyFolder(copy), finished.recipe)
+    assert "is written again" in checker.look(job).reason
+    for path in (copy / "runs/style-2-seed0/snapshots").glob("*/network.json"):
+        text = json.loads(path.read_text())
+        path.write_text(json.dumps(text | {"training": text["training"] | {"preset": "small"}}))
+    with pytest.raises(UsageError, match=r"was trained by other settings than those of the study: so says"):
+        checker.look(job)
+
+
+def test_samples_by_other_settings_are_made_again(copy, finished):
+    job = next(job for job in jobs_of(finished.recipe) if job.name == "sample/style-2-seed0")
+    fewer = finished.recipe.model_copy(
+        update={"measuring": finished.recipe.measuring.model_copy(update={"samples": 60})}
+    )
+    found = Checker(StudyFolder(copy), fewer).look(job)
+    assert (found.state, found.reason) == ("damaged", "it was sampled by other settings than those of the study")
+
+
+def test_images_that_changed_after_training_are_no_longer_measured_against(copy, finished, monkeypatch):
+    config = copy / "runs/style-2-seed0/config.json"
+    config.write_text(config.read_text().replace('"fingerprint": "', '"fingerprint": "0'))
+    workshop = Workshop(StudyFolder(copy), finished.recipe, device=torch.device("cpu"))
+    job = next(job for job in jobs_of(finished.recipe) if job.name == "fid/style-2-seed0")
+    with pytest.raises(DataError, match=r"faces has changed since style-2-seed0 was trained on it \(fingerprint\)"):
+        workshop.do(job)
+
+
+def test_what_is_not_said_stays_as_it_is(copy, finished):
+    assert make_recipe([], given=given_by(finished.recipe), preset="quick", threads=9) == finished.recipe
+    more = make_recipe([], given=given_by(finished.recipe), preset="quick", seeds=3, threads=9)
+    assert more.model_copy(update={"seeds": (0,)}) == finished.recipe
+    refused = CliRunner().invoke(app, ["study", "--out", str(copy), "--threads", "2", "--dry-run"])
+    assert "threads is 1 there and 2 here" in " ".join(refused.stderr.split())
 
 
 def test_a_study_whose_study_file_was_removed_is_found_again(copy, finished, monkeypatch):

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,3 +103,25 @@ def test_two_processes_train_as_one_does_with_two_shards(tmp_path):
     (summary,) = study.summaries()
     assert summary.lines[0].cells["fid"].value > 0
     assert '"shards": 2' in (tmp_path / "s/runs/style-2-seed0/config.json").read_text()
+
+
+def test_jobs_after_a_lost_one_are_handed_over_once_more():
+    """With a Ray that has lost every worker: what needs a lost job is skipped, what only came after it is repeated."""
+
+    class LostError(Exception):
+        pass
+
+    def lose(future):
+        raise LostError("the worker died")
+
+    executor = OnRay(address=None, device="cpu", say=str)
+    executor.ray = SimpleNamespace(get=lose, exceptions=SimpleNamespace(RayError=LostError))
+    jobs = {job.kind: job for job in jobs_of(tiny_recipe()) if job.name.endswith("style-2-seed0")}
+    lost, repeated = set(), set()
+
+    def ended(kind):
+        outcome = executor._outcome(jobs[kind], None, lost, repeated)
+        return None if outcome is None else outcome.state
+
+    assert [ended(kind) for kind in ("sample", "separability", "ppl", "fid")] == ["failed", "skipped", None, None]
+    assert [ended(kind) for kind in ("ppl", "fid")] == ["failed", "failed"]

@@ -2,10 +2,12 @@
 
 import math
 
+import pandas as pd
 import pytest
 from scipy import stats
 
-from latentlab.report.sections import Measured
+from latentlab.report.sections import Measured, SectionTable
+from latentlab.report.table_formats import to_latex
 from latentlab.results import MetricResult, NetworkName
 from latentlab.study import make_recipe
 from latentlab.study.reporting import forest, section
@@ -243,3 +245,10 @@ def test_a_number_that_could_not_be_taken_is_listed_as_missing():
     values = paths([10, 11, 12], [20, 23, 24])
     values["style-8", "w", "end", 1] = result("ppl_wend", None)
     assert summary(recipe("end"), values).missing == ("style-8 in W, end: 1 of 3 seeds",)
+
+
+def test_a_table_without_any_number_is_written_all_the_same():
+    made = recipe("end")
+    (empty,) = section(summary(made, {}), made).tables
+    assert "style-8" in to_latex(empty, "x")
+    assert "not measured" not in to_latex(SectionTable("nothing", pd.DataFrame()), "y")

@@ -47,6 +47,11 @@ def differences(run: Path, config: RunConfig) -> list[str]:
     return list(_differences(old, json.loads(config.model_dump_json())))
 
 
+def differing_settings(old: RunConfig, new: RunConfig) -> list[str]:
+    """In which settings two runs differ, in words."""
+    return list(_differences(json.loads(old.model_dump_json()), json.loads(new.model_dump_json())))
+
+
 def refuse_differences(run: Path, differing: list[str]) -> None:
     """Raise UsageError that names in which settings a run was started differently."""
     if differing:
@@ -91,6 +96,8 @@ def read_config(run: Path) -> RunConfig:
         raise CheckpointError(f"{path} does not exist: {run} is no run.") from error
     except ValidationError as error:
         raise CheckpointError(f"{path} cannot be used: {error.errors()[0]['msg']}.") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} cannot be used: it is no text ({error}).") from error
 
 
 def truncate_stats(run: Path, kimg: float) -> None:
@@ -144,5 +151,5 @@ def _keep_aside(path: Path) -> None:
 def _kimg(line: str) -> float:
     try:
         return float(json.loads(line)["kimg"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return math.inf

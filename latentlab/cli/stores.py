@@ -32,10 +32,12 @@ def find_store(named: Path) -> Path:
     store = folder / SAMPLES
     if store.is_file():
         return store
-    bundled = bundled_network(named) or bundled_record(folder)
-    if bundled or any((folder / mark).exists() for mark in NETWORK_MARKS):
-        labelled = f" --classifiers {DEFAULT_CLASSIFIERS}" if bundled else ""
-        raise StoreError(
-            f"there are no samples of {named} yet, {store}: `latentlab sample --network {named}{labelled}` makes some."
-        )
-    return named
+    if bundled := bundled_network(named) or bundled_record(named):
+        name, labelled, store = bundled.name, f" --classifiers {DEFAULT_CLASSIFIERS}", RUNS / bundled.name / SAMPLES
+    elif any((folder / mark).exists() for mark in NETWORK_MARKS):
+        name, labelled = str(named), ""
+    else:
+        return named
+    raise StoreError(
+        f"there are no samples of {name} yet, {store}: `latentlab sample --network {name}{labelled}` makes some."
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentlab.study import Executor, Outcome, Planned, Study
 
 Preset = Literal["quick", "small", "paper"]
-"""Sizes of everything; latentlab/study/recipe.py."""
+"""Sizes of everything; latentlab/study/reading.py."""
 
 
 def study(
@@ -120,6 +120,7 @@ def study(
     else:
         if earlier and recipe is None and preset in (None, earlier.preset):
             given, preset = given_by(earlier), earlier.preset  # what is not said stays as it is
+            given |= {} if threads is None else {"threads": threads}
         wanted = make_recipe(
             _tables(table, given),
             given=given,

@@ -1,7 +1,7 @@
 """The same pairs joined in Z by slerp and in W by lerp, with the perceptual speed along each path below its strip.
 
-The speed is sqrt(d(g(p(t)), g(p(t + e)))) / e for a distance d that is a square for small differences: how fast the
-distance's features change. The mean of its square over t is the path's share of the perceptual path length.
+The speed is sqrt(d(g(p(t - e/2)), g(p(t + e/2)))) / e for a distance d that is a square for small differences:
+how fast the distance's features change. The mean of its square over t is the path's share of a perceptual path length.
 """
 
 import functools
@@ -20,7 +20,7 @@ from latentlab.latents import lerp
 from latentlab.metrics.path_length.views import MAX_SIZE, shrink
 from latentlab.perceptual import Distance
 from latentlab.progress import Progress, silent
-from latentlab.protocols import has_mapping, walk_z
+from latentlab.protocols import full_precision, has_mapping, walk_z
 
 STEPS = 9
 STREAM = "figure-interpolation"
@@ -119,7 +119,7 @@ def path_speeds(renderer: Renderer, space: str, distance: Distance, *, counted: 
             ws[pair : pair + 1], lambda images: shrink(images, factor), stream=NOISE, first=pair, counted=counted
         )[0]
         images = torch.from_numpy(seen).to(renderer.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             found.append(torch.cat([distance(a, b) for a, b in _pairs(images)]).clamp_min(0).sqrt().cpu().numpy())
     return np.stack(found).astype(np.float64) / renderer.settings.epsilon
 

@@ -67,10 +67,9 @@ def _needless(name: str, fields: Mapping[str, list[str]]) -> bool:
 def _left_out(results: Sequence[MetricResult]) -> dict[str, list[str]]:
     """Per result, the attributes or factors that are valid in another one but not in it."""
     valid = [valid_names(result) or frozenset() for result in results]
-    everywhere = frozenset.intersection(*valid)
-    somewhere = frozenset.union(*valid)
-    if everywhere == somewhere:
+    if len(set(valid)) < 2:
         return {}
+    somewhere = frozenset.union(*valid)
     what = "attributes" if all(map(is_separability, results)) else "factors"
     values = [_named(results[place], somewhere - names) for place, names in enumerate(valid)]
     return {f"{what} left out that are valid elsewhere": values}

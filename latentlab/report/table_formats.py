@@ -54,7 +54,7 @@ def to_latex(table: SectionTable, label: str, placement: str = "htbp") -> str:
     What is said of single cells, such as their samples, stands below the table, under letters.
     """
     remarks: dict[str, str] = {}
-    numeric = [False, *(is_numeric(cells) for _, cells in list(table.content.items())[1:])]
+    numeric = [number > 0 and is_numeric(cells) for number, (_, cells) in enumerate(table.content.items())]
     written = {
         name: [_latex_cell(cell, remarks, numeric=of_numbers) for cell in cells]
         for (name, cells), of_numbers in zip(table.content.items(), numeric, strict=True)

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 from attribute_classifiers.network import load_classifiers
 from attribute_classifiers.network import read_config as read_classifiers
 from latentlab.checkpoint import load_network_folder, snapshots
 from latentlab.errors import CheckpointError, DataError, LatentLabError, StoreError, UsageError
+from latentlab.networks import GeneratorConfig
 from latentlab.results import MetricResult, read_results
 from latentlab.store import peek
 from latentlab.store.checking import check_store
@@ -17,8 +18,8 @@ from latentlab.study.folder import Job, StudyFolder, spaces_of
 from latentlab.study.protocols import asked, run_choice, says
 from latentlab.study.recipe import Recipe
 from latentlab.study.tables import Measure, Space
-from trainers.config import RunConfig
-from trainers.folder import differences, read_config
+from trainers.config import DatasetRecord, RunConfig
+from trainers.folder import differing_settings, read_config
 from trainers.presets import run_config
 
 State = Literal["finished", "unfinished", "damaged"]
@@ -131,34 +132,57 @@ class Checker:
     def _train(self, job: Job) -> Finding:
         run, found = self.folder.run(job.run), snapshots(self.folder.run(job.run))
         path = run / "config.json"
-        if not path.is_file():
-            return Finding("unfinished", path, "it is missing, and is written again") if found else UNFINISHED
         try:
             config = read_config(run)
         except CheckpointError as error:
-            return Finding("damaged", path, str(error))
-        if differing := self._differing(config, job):
-            raise UsageError(
-                f"{run} was trained by other settings than those of the study: {differing}. Give the recipe that it "
-                "was trained by, or move the run away to train it anew."
-            )
+            return self._without_config(job, error)
+        if config.dataset.resolution != self.recipe.data.resolution:
+            self._refuse(run, f"its images have {config.dataset.resolution} pixels")
+        if differing := differing_settings(config, self._wanted(job, config.dataset)):
+            self._refuse(run, "; ".join(differing[:3]))
         if not found or int(found[-1].name) < round(config.trainer.total_kimg * 1000):
             return UNFINISHED
         try:
             load_network_folder(found[-1])
         except CheckpointError as error:
             return Finding("damaged", found[-1], str(error))
-        if bad := _unreadable_lines(run / "stats.jsonl"):
-            return Finding("unfinished", run / "stats.jsonl", f"{bad} of its lines cannot be read, and are dropped")
+        path = run / "stats.jsonl"
+        if bad := _unreadable_lines(path):
+            return Finding("unfinished", path, f"{bad} of its lines cannot be read, and are dropped")
         return FINISHED
 
-    def _differing(self, config: RunConfig, job: Job) -> str:
-        """In what a run is not as the recipe says; empty if in nothing. Its images are taken as they are."""
+    def _without_config(self, job: Job, error: CheckpointError) -> Finding:
+        """A run whose config.json is missing or damaged: it is written again if the networks are the recipe's."""
+        run = self.folder.run(job.run)
+        path = run / "config.json"
+        if not snapshots(run):
+            begun = run.is_dir() and any(one.name != ".lock" and one.suffix != ".partial" for one in run.iterdir())
+            return Finding("damaged", run, str(error)) if begun else UNFINISHED
+        for snapshot in reversed(snapshots(run)):
+            try:
+                text = json.loads((snapshot / "network.json").read_text(encoding="utf-8"))
+                made = text["training"]
+                wanted = self._wanted(job, DatasetRecord.model_validate(made["dataset"]))
+                told = (made["preset"], made["config"], made["seed"], GeneratorConfig.model_validate(text["config"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if told != (wanted.preset, wanted.config, wanted.seed, wanted.generator):
+                self._refuse(run, f"so says {snapshot / 'network.json'}")
+            if path.is_file():
+                return Finding("damaged", path, str(error))
+            return Finding("unfinished", path, "it is missing, and is written again")
+        return Finding("damaged", run, str(error))
+
+    def _wanted(self, job: Job, images: DatasetRecord) -> RunConfig:
+        """How the recipe has a run trained on some images."""
         assert job.variant is not None
-        if config.dataset.resolution != self.recipe.data.resolution:
-            return f"images of {config.dataset.resolution} pixels, where the recipe has {self.recipe.data.resolution}"
-        wanted = run_config(run_choice(self.recipe, job.variant), dataset=config.dataset, seed=job.seed)
-        return "; ".join(differences(self.folder.run(job.run), wanted)[:3])
+        return run_config(run_choice(self.recipe, job.variant), dataset=images, seed=job.seed)
+
+    def _refuse(self, run: Path, differing: str) -> Never:
+        raise UsageError(
+            f"{run} was trained by other settings than those of the study: {differing}. Give the recipe that it was "
+            "trained by, or move the run away to train it anew."
+        )
 
     def share_left(self, job: Job) -> float:
         """How much of an unfinished job there is still to do, from 0 to 1, as far as its files tell."""
@@ -182,6 +206,9 @@ class Checker:
             by = (settings.network or {}).get("sha256"), (settings.classifiers or {}).get("sha256")
             if by != (self.network(job.run), self._classifiers_sha256):
                 return Finding("damaged", path, "it is of another network or of other classifiers")
+            how = settings.num_samples, settings.seed, settings.truncation_psi, settings.noise_mode
+            if how != (self.recipe.measuring.samples, job.seed, 1.0, "random"):
+                return Finding("damaged", path, "it was sampled by other settings than those of the study")
             findings = check_store(path).findings
         except StoreError as error:
             return Finding("damaged", path, str(error))

@@ -29,12 +29,12 @@ from latentlab.sampling import sample
 from latentlab.store import LatentStore
 from latentlab.study.checking import Checker
 from latentlab.study.folder import Job, StudyFolder, spaces_of
-from latentlab.study.protocols import mixed_latents, path_setting, run_choice
+from latentlab.study.protocols import REAL_FIELDS, mixed_latents, path_setting, run_choice
 from latentlab.study.recipe import INCEPTION, LPIPS, Recipe
 from latentlab.study.tables import Variant
 from latentlab.unfinished import until_written
 from trainers.config import DatasetRecord, RunConfig
-from trainers.folder import write_config
+from trainers.folder import read_config, write_config
 from trainers.loop import train
 from trainers.presets import run_config
 
@@ -233,6 +233,7 @@ class Workshop:
         features, checker = self.features(), Checker(self.folder, self.recipe)
         wanted = [measure for measure in checker.distances(job) if checker.result(job, measure, None) is None]
         self.team.wait()  # all have looked before process 0 writes
+        self._same_images(job)
         for place, measure in enumerate(wanted):
 
             def told(done: int, total: int, note: str = "", *, before: int = place) -> None:
@@ -266,18 +267,36 @@ class Workshop:
             self.folder.run(job.run) / "figures",
             generator,
             network,
-            distance=self._distance_of_figures(),
+            distance=self._distance_of_figures(job),
             sources=Sources(run=self.folder.run(job.run)),
             device=self.device,
             progress=lambda name: nullcontext(progress),
         )
 
-    def _distance_of_figures(self) -> Distance | None:
-        """The one of path lengths, where the study has it: figures wait for no classifiers."""
+    def _same_images(self, job: Job) -> None:
+        """Distances are to the images that a generator was trained on.
+
+        Raises:
+            DataError: They have changed since.
+        """
+        trained, now = read_config(self.folder.run(job.run)).dataset.model_dump(), self.dataset.describe()
+        other = [name for name in REAL_FIELDS if trained.get(name) != now.get(name)]
+        if other:
+            raise DataError(
+                f"{self.recipe.data.source} has changed since {job.run} was trained on it ({', '.join(other)}): put "
+                "the images back. A file made by `latentlab data prepare` is the same wherever it is copied."
+            )
+
+    def _distance_of_figures(self, job: Job) -> Distance | None:
+        """The one of the run's path lengths, if it has any, and images are large enough: figures wait for nothing."""
+        assert job.variant is not None
+        if not self.recipe.measures(job.variant) & {"full", "end"}:
+            return None
         try:
-            return self.distance()
+            distance = self.distance()
         except LatentLabError:
             return None
+        return distance if distance.min_size <= self.recipe.data.resolution else None
 
     def _keep(self, job: Job, results: list[MetricResult]) -> None:
         if self.team.leads:

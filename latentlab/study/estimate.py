@@ -99,7 +99,7 @@ def estimate(recipe: Recipe, jobs: Iterable[Job], *, device: torch.device, progr
         progress(number + 1, len(variants) + 2)
     for traditional in {variant.config in TRADITIONAL for variant in variants.values()}:
         variant = next(one for one in variants.values() if (one.config in TRADITIONAL) == traditional)
-        _measure(found, variant, labeller, device)
+        _measure(found, variant, labeller, device, paths=any(job.kind == "ppl" for job in jobs))
         progress(len(variants) + 1, len(variants) + 2)
     if any(job.kind == "classifiers" for job in jobs) and recipe.classifiers.path is None:
         found.classifiers = _classifier_training(recipe, labeller, device)
@@ -121,13 +121,15 @@ def _labeller(recipe: Recipe, device: torch.device) -> AttributeClassifiers:
     return AttributeClassifiers(classifier_config(recipe)).to(device).eval()
 
 
-def _measure(found: Estimates, variant: Variant, labeller: AttributeClassifiers, device: torch.device) -> None:
+def _measure(
+    found: Estimates, variant: Variant, labeller: AttributeClassifiers, device: torch.device, *, paths: bool
+) -> None:
     recipe, traditional = found.recipe, variant.config in TRADITIONAL
     config = run_config(run_choice(recipe, variant), dataset=_record(recipe)).generator
     generator = Generator(config).to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     weights = None if recipe.measuring.weights is None else Path(recipe.measuring.weights)
     distance: Distance
-    if recipe.measuring.distance == LPIPS:
+    if recipe.measuring.distance == LPIPS and paths:
         distance = lpips_distance("vgg", weights_dir=weights, device=device)
     else:
         distance = classifier_distance(labeller)
@@ -144,9 +146,11 @@ def _measure(found: Estimates, variant: Variant, labeller: AttributeClassifiers,
 
     settings = path_settings(variant, 0)[0]
     made = _timed(images, count, device)
-    one_end = _timed(
-        lambda: path_lengths(generator, distance, settings, num_samples=count, device=device), count, device
-    )
+    one_end = 0.0
+    if paths:
+        one_end = _timed(
+            lambda: path_lengths(generator, distance, settings, num_samples=count, device=device), count, device
+        )
     units = found.units
     units["sample", traditional] = _timed(labelled, count, device)
     units["ppl", traditional] = 2 * one_end

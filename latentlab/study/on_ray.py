@@ -152,7 +152,8 @@ class OnRay:
                 min(int(machine.get(kind, 0) // count) for kind, count in asked.items() if count)
                 for machine in machines
             ]
-            slots = max(slots, sum(fits))
+            if name.startswith("train/"):
+                slots = max(slots, sum(fits))
             if not any(fits):
                 there = "; ".join(
                     f"{machine.get('CPU', 0):g} CPUs, {machine.get('GPU', 0):g} GPUs, "
@@ -222,7 +223,7 @@ class OnRay:
         if missing := [name for name in job.needs if name in lost]:
             lost.add(job.name)
             return Outcome(job.name, "skipped", f"it needs {missing[0]}")
-        if job.name not in repeated and any(name in lost for name in job.after):
+        if job.name not in repeated and any(name in lost or name in repeated for name in job.after):
             repeated.add(job.name)
             return None
         lost.add(job.name)

@@ -6,6 +6,10 @@ from pathlib import Path
 import torch
 
 from latentlab.data import open_dataset
+from latentlab.data.decoding import Preparation
+from latentlab.data.layouts import find_image_set
+from latentlab.data.loading import survey
+from latentlab.data.prepared import is_prepared
 from latentlab.errors import DataError, WeightsError
 from latentlab.features import inception_features
 from latentlab.perceptual import lpips_distance
@@ -41,11 +45,16 @@ def _genuine(name: str, published: str, option: str) -> None:
 
 
 def _check_images(recipe: Recipe, *, labels: bool) -> None:
-    data = recipe.data
-    images = open_dataset(
-        data.source, resolution=data.resolution, num_images=data.num_images, crop=data.crop, filter=data.filter
-    )
-    if labels and images.labels is None:
+    """Look at what there is, and at the header of one image; decoding all is for the jobs."""
+    data, path = recipe.data, Path(recipe.data.source)
+    labelled: object
+    if is_prepared(path):
+        labelled = open_dataset(path, resolution=data.resolution, num_images=data.num_images).labels
+    else:
+        images = find_image_set(path).first(data.num_images)
+        survey(images.entries[:1], Preparation(data.resolution, data.crop, data.filter), aligned=images.aligned)
+        labelled = images.labels
+    if labels and labelled is None:
         raise DataError(
             f"{data.source} has no labels to train attribute classifiers with: name finished ones with --classifiers, "
             "or labelled images with --data."

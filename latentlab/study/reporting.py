@@ -75,7 +75,8 @@ def section(summary: Summary, recipe: Recipe) -> Section:
     table, title, seeds = summary.table, titles(recipe), len(recipe.seeds)
     said = (*substitutes(recipe, summary), *notes(summary, seeds))
     numbers = SectionTable(f"Table {table.name}: {table.title}", _numbers(summary, title, seeds), notes=said)
-    singles = [SectionTable(f"Table {table.name}: every training", _single(summary, title))] if seeds > 1 else []
+    single = _single(summary, title)
+    singles = [SectionTable(f"Table {table.name}: every training", single)] if seeds > 1 and len(single) else []
     if not summary.statements:
         return Section(f"Table {table.name}", _anchor(table.name), [_INTRODUCTION], tables=[numbers, *singles])
     orderings = SectionTable(f"Table {table.name}: orderings", _orderings(summary.statements, title), notes=_LEGEND)
