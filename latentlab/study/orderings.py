@@ -56,10 +56,10 @@ def _claims() -> Iterator[tuple[str, Place, Place]]:
     yield "noise inputs lower it (E below D)", ("E-8", "w"), ("D-8", "w")
     yield "mixing costs: none below 50 %", ("E-8", "w"), ("style-8-mixing50", "w")
     yield "mixing costs: none below 90 %", ("E-8", "w"), ("style-8", "w")
-    yield "both without mapping, style-based below traditional", ("style-0", "z"), ("traditional-0", "z")
-    yield "both with 8 layers, style-based below traditional", ("style-8", "w"), ("traditional-8", "w")
+    yield "style-based below traditional, no mapping", ("style-0", "z"), ("traditional-0", "z")
+    yield "style-based below traditional, 8 layers", ("style-8", "w"), ("traditional-8", "w")
     yield (
-        "the mapping of a traditional generator makes W better than Z was",
+        "W of traditional-8 below Z of traditional-0",
         ("traditional-8", "w"),
         ("traditional-0", "z"),
     )

@@ -55,17 +55,19 @@ def cell(one: Cell, seeds: int = 1) -> str:
 
 def sentence(statement: Statement) -> str:
     """An ordering in one line: what came out, with which certainty, and what the paper has."""
-    certainty = "" if statement.p_value is None else f", p = {statement.p_value:.2g}"
+    chance = statement.p_value
+    certainty = "" if chance is None else ", p < 0.001" if chance < 0.001 else f", p = {chance:.2g}"
     seeds = f", lower in {statement.held} of {statement.seeds} seeds" if statement.seeds > 1 else ""
     ratio = f"ratio {number(statement.ratio)}{interval(statement.ci95)}{certainty}{seeds}"
     return f"{statement.verdict}: {ratio}; {paper(statement)}"
 
 
 def short(statement: Statement) -> str:
-    """A verdict, and below it the ratio with its interval, and in how many of several seeds it came out."""
-    words = statement.verdict + ("" if agrees(statement) is not False else ", paper: no")
-    seeds = f", {statement.held} of {statement.seeds}" if statement.seeds > 1 else ""
-    return f"{words}\n{number(statement.ratio)}{interval(statement.ci95)}{seeds}"
+    """Lines of a cell: verdict, ratio, interval, in how many of several seeds, and whether the paper says otherwise."""
+    seeds = f"in {statement.held} of {statement.seeds}" if statement.seeds > 1 else ""
+    against = "paper: no" if agrees(statement) is False else ""
+    lines = (statement.verdict, number(statement.ratio), interval(statement.ci95).strip(), seeds, against)
+    return "\n".join(line for line in lines if line)
 
 
 def agrees(statement: Statement) -> bool | None:
