@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from latentlab.errors import UsageError
 from latentlab.report.sections import Measured, SectionTable
 from latentlab.report.table_formats import to_latex
 from latentlab.results import MetricResult, NetworkName
@@ -252,3 +253,14 @@ def test_a_table_without_any_number_is_written_all_the_same():
     (empty,) = section(summary(made, {}), made).tables
     assert "style-8" in to_latex(empty, "x")
     assert "not measured" not in to_latex(SectionTable("nothing", pd.DataFrame()), "y")
+
+
+def test_orderings_of_a_table_of_ones_own_are_looked_at():
+    rows = [{**ROWS[0], "label": "none"}, {**ROWS[1], "label": "eight"}]
+    table = {"name": "t", "title": "Two", "measures": ["end"], "rows": rows, "orderings": [["eight", "none"]]}
+    made = make_recipe([], given={"table": [table]}, seeds=3, threads=1)
+    claims = {one.claim: one for one in summary(made, paths([10, 11, 12], [20, 23, 24])).statements}
+    assert claims["eight below none"].verdict == "holds"
+    assert claims["eight below none"].ratio == claims["8 layers below none"].ratio
+    with pytest.raises(UsageError, match="orderings: no rows are called four, of none, eight"):
+        make_recipe([], given={"table": [{**table, "orderings": [["four", "none"]]}]}, threads=1)

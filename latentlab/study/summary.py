@@ -143,6 +143,9 @@ class Summaries:
             for name in dict.fromkeys(row.generator for row in table.rows):
                 if self.recipe.variant(name).mapping_depth:
                     yield f"W of {name} below its Z", (name, "w"), (name, "z")
+        for lower, higher in table.orderings:
+            first, second = table.row_called(lower), table.row_called(higher)
+            yield f"{lower} below {higher}", (first.generator, first.space), (second.generator, second.space)
         for claim, low, high in CLAIMS:
             if low in here and high in here:
                 yield claim, low, high

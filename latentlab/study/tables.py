@@ -79,13 +79,19 @@ class Row(BaseModel):
 
 
 class Table(BaseModel):
-    """A table of a study: its lines, and what is measured in each."""
+    """A table of a study: its lines, and what is measured in each.
+
+    Attributes:
+        orderings: Pairs of rows by their labels (or generators, without), of which the first should be lower; beside
+            the paper's own, which are looked at wherever both rows are there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     title: str
     measures: tuple[Measure, ...] = Field(min_length=1)
     rows: tuple[Row, ...] = Field(min_length=1)
+    orderings: tuple[tuple[str, str], ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,7 +105,21 @@ class Table(BaseModel):
             if (row.generator, row.space) in seen:
                 raise ValueError(f"the row of {row.generator} in {row.space or 'no space'} stands there twice")
             seen.add((row.generator, row.space))
+        for name in (name for pair in self.orderings for name in pair):
+            self.row_called(name)
         return self
+
+    def row_called(self, name: str) -> Row:
+        """The row of a label, or of a generator's name where it has none.
+
+        Raises:
+            ValueError: There is none, or more than one.
+        """
+        found = [row for row in self.rows if (row.label or row.generator) == name]
+        if len(found) != 1:
+            rows = ", ".join(row.label or row.generator for row in self.rows)
+            raise ValueError(f"orderings: {len(found) or 'no'} rows are called {name}, of {rows}")
+        return found[0]
 
 
 def _variant(config: Letter, depth: int, mixing: float | None = None) -> Variant:
