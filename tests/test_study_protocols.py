@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from tiny_study import tiny_recipe
 
-from latentlab.errors import DataError, WeightsError
+from latentlab.errors import DataError, UsageError, WeightsError
 from latentlab.metrics.path_length import PathSettings
 from latentlab.study import make_recipe, preflight
 from latentlab.study.folder import jobs_of
@@ -153,6 +153,12 @@ def test_images_without_labels_are_refused_before_any_training(tmp_path):
     check_possible(unlabelled, [job for job in jobs_of(unlabelled) if job.kind == "train"], device=CPU)
     named = unlabelled.model_copy(update={"classifiers": unlabelled.classifiers.model_copy(update={"path": "c"})})
     check_possible(named, jobs_of(named), device=CPU)
+
+
+def test_the_papers_size_is_not_for_drawings():
+    published = make_recipe(["4"], preset="paper", threads=1)
+    with pytest.raises(UsageError, match="--preset paper is for photographs: name them with --data"):
+        check_possible(published, jobs_of(published), device=CPU)
 
 
 def test_images_that_are_not_there_are_refused_before_any_training(tmp_path):

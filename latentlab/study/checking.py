@@ -19,7 +19,7 @@ from latentlab.study.protocols import asked, run_choice, says
 from latentlab.study.recipe import Recipe
 from latentlab.study.tables import Measure, Space
 from trainers.config import DatasetRecord, RunConfig
-from trainers.folder import differing_settings, read_config
+from trainers.folder import differing_settings, read_config, read_stats
 from trainers.presets import run_config
 
 State = Literal["finished", "unfinished", "damaged"]
@@ -131,7 +131,6 @@ class Checker:
 
     def _train(self, job: Job) -> Finding:
         run, found = self.folder.run(job.run), snapshots(self.folder.run(job.run))
-        path = run / "config.json"
         try:
             config = read_config(run)
         except CheckpointError as error:
@@ -146,9 +145,8 @@ class Checker:
             load_network_folder(found[-1])
         except CheckpointError as error:
             return Finding("damaged", found[-1], str(error))
-        path = run / "stats.jsonl"
-        if bad := _unreadable_lines(path):
-            return Finding("unfinished", path, f"{bad} of its lines cannot be read, and are dropped")
+        if bad := _unreadable_lines(run):
+            return Finding("unfinished", run / "stats.jsonl", f"{bad} of its lines cannot be read, and are dropped")
         return FINISHED
 
     def _without_config(self, job: Job, error: CheckpointError) -> Finding:
@@ -256,14 +254,8 @@ def _spaces(job: Job) -> tuple[Space, ...]:
     return spaces_of(job.variant)
 
 
-def _unreadable_lines(path: Path) -> int:
-    """How many lines of statistics are no JSON objects."""
+def _unreadable_lines(run: Path) -> int:
+    """How many lines of a run's statistics going on with it would drop."""
+    path = run / "stats.jsonl"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return len(lines) - sum(_is_object(line) for line in lines)
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+    return len(lines) - len(read_stats(run))

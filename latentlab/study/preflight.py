@@ -10,7 +10,7 @@ from latentlab.data.decoding import Preparation
 from latentlab.data.layouts import find_image_set
 from latentlab.data.loading import survey
 from latentlab.data.prepared import is_prepared
-from latentlab.errors import DataError, WeightsError
+from latentlab.errors import DataError, UsageError, WeightsError
 from latentlab.features import inception_features
 from latentlab.perceptual import lpips_distance
 from latentlab.study.folder import Job
@@ -26,6 +26,8 @@ def check_possible(recipe: Recipe, jobs: Sequence[Job], *, device: torch.device)
         UsageError: The images are not as the recipe says.
     """
     kinds, by = {job.kind for job in jobs}, recipe.measuring
+    if recipe.preset == "paper" and recipe.data.source == "faces":
+        raise UsageError("--preset paper is for photographs: name them with --data. The embedded faces are drawings.")
     weights = None if by.weights is None else Path(by.weights)
     if "ppl" in kinds and by.distance == LPIPS:
         _genuine(lpips_distance("vgg", weights_dir=weights, device=device).name, LPIPS, "--distance")
